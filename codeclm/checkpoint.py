@@ -1,0 +1,208 @@
+"""A model is a folder of three files, and nothing in it can run code.
+
+    weights.safetensors   the tensors
+    config.yaml           the configuration that rebuilds the network
+    meta.json             facts about the run: steps, data, scores, licence
+
+A folder is saved whole or not at all, and found by a path, by "starter" (shipped with the package)
+or by a hub name such as "owner/name" or "owner/name@revision".
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from codeclm.config import Config, parse_yaml, to_yaml
+
+if TYPE_CHECKING:  # torch is imported where it is used: `resolve` answers in milliseconds
+    from torch import Tensor
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+
+WEIGHTS, CONFIG, META = "weights.safetensors", "config.yaml", "meta.json"
+FILES = (WEIGHTS, CONFIG, META)
+
+_STARTER = Path(__file__).parent / "starter"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `load` found in a folder; `config` is the plain YAML, for the owner to validate."""
+
+    folder: Path
+    tensors: dict[str, "Tensor"]
+    config: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def save(
+    folder: str | Path, tensors: Mapping[str, "Tensor"], config: Config, meta: Mapping[str, JSON]
+) -> None:
+    """Writes a model folder whole: a temporary sibling first, then a rename.
+
+    An older model in `folder` is replaced; other files in it (logs, voices) stay. When anything
+    fails on the way, the old folder is as it was.
+
+    Raises:
+        ValueError: `folder` is a file, or cannot be written.
+    """
+    folder = Path(folder).resolve()
+    fresh = folder.with_name(f".{folder.name}.new-{uuid.uuid4().hex[:8]}")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is a file; name a folder to save the model in")
+        fresh.mkdir(parents=True)
+        _write_files(fresh, tensors, config, meta)
+        _replace(folder, fresh)
+    except OSError as error:
+        raise ValueError(f"cannot save a model in {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load(name: str | Path) -> Checkpoint:
+    """Reads a model folder by path, by "starter" or by hub name. Never unpickles.
+
+    Raises:
+        ValueError: as `resolve` does, or a file that is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = resolve(name)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise _damaged(folder / WEIGHTS, error) from None
+    try:
+        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"), CONFIG)
+    except ValueError as error:
+        raise _damaged(folder / CONFIG, error) from None
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(folder / META, error) from None
+    for file, content in ((CONFIG, config), (META, meta)):
+        if not isinstance(content, dict):
+            raise _damaged(folder / file, f"expected a mapping, found {type(content).__name__}")
+    return Checkpoint(folder, tensors, config, meta)
+
+
+def resolve(name: str | Path) -> Path:
+    """Finds the folder of a model, downloading it when `name` is a hub name.
+
+    "starter" is the speaking model `starter/tts` of this package, "starter/codec" its codec. Any
+    other text is a local folder if there is one, else a hub name "owner/name[@revision]". A `Path`
+    is always local.
+
+    Raises:
+        ValueError: no such folder, an incomplete one, or a download that failed.
+    """
+    text = str(name)
+    if isinstance(name, str) and (text == "starter" or text.startswith("starter/")):
+        return _complete(_starter(text))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _complete(folder)
+    if folder.exists():
+        raise ValueError(f"{text} is a file; give the folder that holds {', '.join(FILES)}")
+    if isinstance(name, str) and _HUB_NAME.fullmatch(text):
+        return _complete(_download(text))
+    raise ValueError(
+        f"no model {text!r}: not a folder here; "
+        'else give "starter" or a hub name such as "owner/name" or "owner/name@revision"'
+    )
+
+
+def fingerprint(tensors: Mapping[str, "Tensor"]) -> str:
+    """Sixteen hex digits that change with any name, shape, dtype or value of the weights."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _write_files(
+    folder: Path, tensors: Mapping[str, "Tensor"], config: Config, meta: Mapping[str, JSON]
+) -> None:
+    from safetensors.torch import save_file
+
+    # Copies, because tied weights share memory, which the format does not allow.
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(copies, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+    text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / META).write_text(text + "\n", encoding="utf-8")
+
+
+def _replace(folder: Path, fresh: Path) -> None:
+    """Puts `fresh` at `folder`. Of an old folder only the three files are ever deleted."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    old = folder.with_name(fresh.name.replace(".new-", ".old-"))
+    folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    for other in old.iterdir():
+        if other.name in FILES:
+            other.unlink()
+        else:
+            other.rename(folder / other.name)
+    old.rmdir()
+
+
+def _starter(name: str) -> Path:
+    folder = _STARTER / (name.partition("/")[2] or "tts")
+    if not folder.is_dir():
+        there = sorted(f"starter/{inner.name}" for inner in _STARTER.glob("*") if inner.is_dir())
+        raise ValueError(
+            f"no model {name!r} in this installation; there is {', '.join(there) or 'none'}"
+        )
+    return folder
+
+
+def _complete(folder: Path) -> Path:
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder} is not a model folder: {', '.join(missing)} missing "
+            f"(a model is {', '.join(FILES)})"
+        )
+    return folder
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repo, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(
+            repo, revision=revision or None, allow_patterns=[CONFIG, META, "*.safetensors"]
+        )
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"no folder {name!r} here, and downloading it from the hub failed ({reason}); "
+            f"without a network, copy {', '.join(FILES)} of {repo} into a folder and give its path"
+        ) from error
+    return Path(folder)
+
+
+def _damaged(file: Path, reason: object) -> ValueError:
+    return ValueError(f"{file} is damaged ({' '.join(str(reason).split())}); copy the model again")

@@ -1,0 +1,314 @@
+"""The `codeclm` command, one verb a function.
+
+Nothing heavy is imported before it is needed: `--help` and every mistake that can be seen without a
+model answer at once. A mistake is one line on stderr and exit code 2; Ctrl-C is exit code 130; set
+CODECLM_DEBUG=1 to see the traceback instead.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+import codeclm
+from codeclm import audio
+
+VOICE_SUFFIX = ".voice.safetensors"
+
+
+class _OneLineErrors(TyperGroup):
+    """Turns the errors of every verb into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `codeclm ... | head` is not an error; typer ends it quietly
+        except KeyboardInterrupt:
+            _stop("interrupted", 130)
+        except (ValueError, ImportError, OSError) as error:
+            if os.environ.get("CODECLM_DEBUG"):
+                raise
+            _stop(f"error: {' '.join(str(error).split())}", 2)
+
+
+def _stop(line: str, code: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+_SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "rich",
+}
+app = typer.Typer(
+    cls=_OneLineErrors, help="Text-to-speech over neural codec tokens: speak, train.", **_SETTINGS
+)
+voice_app = typer.Typer(help="Make a voice from a recording, or list the stock ones.", **_SETTINGS)
+codec_app = typer.Typer(help="List the codecs, or hear what one does to a recording.", **_SETTINGS)
+train_app = typer.Typer(help="Train a codec, its vocoder, or a speaking model.", **_SETTINGS)
+app.add_typer(voice_app, name="voice")
+app.add_typer(codec_app, name="codec")
+app.add_typer(train_app, name="train")
+
+Model = Annotated[str, typer.Option(help="A model folder, a hub name, or [b]starter[/b].")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line.")]
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of the file."),
+]
+
+
+def main() -> None:
+    """Runs the command line."""
+    app(prog_name="codeclm")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"codeclm {codeclm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+# --- speak ---
+
+
+@app.command()
+def speak(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What to say; [b]-[/b] reads it from stdin.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Sound file to write: wav, flac, ogg, opus or mp3.")
+    ] = Path("speech.wav"),
+    voice: Annotated[
+        str | None,
+        typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
+    ] = None,
+    model: Model = "starter",
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Same seed, same speech.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Lower is calmer, higher is livelier.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say a text and write it to a sound file."""
+    audio.check_writable(out)
+    _check_voice(voice)
+    text = _read_text(text)
+    _check_model(model)
+    with _quiet_stdout():
+        tts = codeclm.load_tts(model)
+        speech = tts.speak(text, voice=_voice(voice, tts), seed=seed, temperature=temperature)
+        about = {"software": f"codeclm {codeclm.__version__}", "comment": "synthetic speech"}
+        audio.write(out, speech.wav, speech.sample_rate, about)
+    if as_json:
+        _print_json(
+            audio_seconds=speech.audio_seconds,
+            speed=speech.speed,
+            first_audio_ms=speech.first_audio_ms,
+            seed=speech.seed,
+            out=str(out),
+            sample_rate=speech.sample_rate,
+            interventions=speech.interventions,
+        )
+    else:
+        print(f"{out}: {speech.audio_seconds:.1f} s of speech, {speech.speed:.1f}x real time")
+
+
+def _read_text(text: str) -> str:
+    """The text itself, or stdin for `-`; it must have something to say."""
+    if text == "-":
+        text = sys.stdin.buffer.read().decode("utf-8-sig", errors="surrogateescape")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text is not valid UTF-8; save or type it as UTF-8") from None
+    if not text.strip():
+        raise ValueError("the text is empty; give some words to say")
+    return text.strip()
+
+
+def _is_file_name(voice: str) -> bool:
+    """A voice with a folder or a suffix is a file; a bare word names a stock voice."""
+    return os.path.basename(voice) != voice or Path(voice).suffix != ""
+
+
+def _check_voice(voice: str | None) -> None:
+    if voice is not None and _is_file_name(voice):
+        _check_input(voice, "voice")
+
+
+def _check_input(path: str | Path, what: str) -> None:
+    if os.path.isdir(path):
+        raise ValueError(f"{what} {path} is a folder; name a file")
+    if not os.path.exists(path):
+        raise ValueError(f"{what} {path}: no such file")
+
+
+def _check_model(model: str) -> None:
+    from codeclm import checkpoint
+
+    checkpoint.resolve(model)
+
+
+def _voice(voice: str | None, tts: Any) -> Any:
+    """The `Voice` that the user meant; None leaves the choice to the model."""
+    if voice is None:
+        return None
+    if voice.endswith(VOICE_SUFFIX):
+        return codeclm.Voice.load(voice)
+    if _is_file_name(voice):
+        return codeclm.Voice.from_audio(voice, tts.codec)
+    if voice not in tts.voices:
+        known = ", ".join(tts.voices) or "none"
+        raise ValueError(f"no stock voice {voice!r}; there is {known}; or give a sound file")
+    return tts.voices[voice]
+
+
+# --- voice ---
+
+
+@voice_app.command("make")
+def voice_make(
+    ref: Annotated[Path, typer.Argument(metavar="REF", help="A few seconds of one speaker.")],
+    out: Annotated[
+        Path | None, typer.Option(help=f"Where to write it; default REF with {VOICE_SUFFIX}.")
+    ] = None,
+    model: Model = "starter",
+) -> None:
+    """Make a voice file from a recording; every model of the same codec can use it."""
+    _check_input(ref, "recording")
+    out = out or Path(ref.stem + VOICE_SUFFIX)
+    if not out.name.endswith(VOICE_SUFFIX):
+        raise ValueError(f"{out}: a voice file ends in {VOICE_SUFFIX}")
+    audio.check_folder(out)
+    _check_model(model)
+    tts = codeclm.load_tts(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    codeclm.Voice.from_audio(ref, tts.codec).save(out)
+    print(f'{out}: try it with codeclm speak "Hello." --voice {out}')
+
+
+@voice_app.command("list")
+def voice_list(model: Model = "starter") -> None:
+    """List the stock voices of a model."""
+    _check_model(model)
+    for name in codeclm.load_tts(model).voices:
+        print(name)
+
+
+# --- codec ---
+
+
+@codec_app.command("list")
+def codec_list(as_json: Json = False) -> None:
+    """List the codecs of this installation."""
+    from codeclm import codecs
+
+    specs = {name: codecs.load_codec(name).spec for name in codecs.HOUSE}
+    if as_json:
+        _print_json(**{name: spec.to_dict() for name, spec in specs.items()})
+        return
+    for name, spec in specs.items():
+        print(
+            f"{name}: {spec.family}, {len(spec.streams)} streams, {spec.sample_rate} Hz, "
+            f"{spec.frame_rate:g} frames a second, {spec.bitrate / 1000:.2f} kbit/s"
+        )
+
+
+@codec_app.command("roundtrip")
+def codec_roundtrip(
+    codec: Annotated[
+        str, typer.Argument(metavar="CODEC", help="A codec by name, folder or hub name.")
+    ],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A sound file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The sound file to write.")],
+) -> None:
+    """Encode a recording, decode it again, and write what is left of it."""
+    _check_input(source, "recording")
+    audio.check_writable(out)
+    import torch
+
+    model = codeclm.load_codec(codec)
+    wav = audio.read(source, model.spec.sample_rate)  # [1, N]
+    with torch.inference_mode():
+        codes = model.encode(wav[None])  # [1, K, T]
+        decoded = model.decode(codes)[0, :, : wav.shape[-1]]  # [1, N]
+    audio.write(out, decoded, model.spec.sample_rate)
+    seconds = wav.shape[-1] / model.spec.sample_rate
+    print(f"{out}: {seconds:.1f} s through {codes.shape[1]} streams of {codes.shape[2]} frames")
+
+
+# --- prep and train ---
+
+
+@app.command()
+def prep(config: ConfigPath, overrides: Overrides = None) -> None:
+    """Turn a corpus into token shards."""
+    _run("codeclm.data_prep.prepare", config, overrides)
+
+
+@train_app.command("codec")
+def train_codec(config: ConfigPath, overrides: Overrides = None) -> None:
+    """Train a codec: its encoder, bottleneck and features."""
+    _run("codeclm.codecs.house.train", config, overrides)
+
+
+@train_app.command("vocoder")
+def train_vocoder(config: ConfigPath, overrides: Overrides = None) -> None:
+    """Train the decoder that turns the features of a codec into sound."""
+    _run("codeclm.codecs.house.train_vocoder", config, overrides)
+
+
+@train_app.command("tts")
+def train_tts(config: ConfigPath, overrides: Overrides = None) -> None:
+    """Train a speaking model on token shards."""
+    _run("codeclm.tts.train", config, overrides)
+
+
+def _run(module: str, config: Path, overrides: list[str] | None) -> None:
+    """Calls `run(config, overrides)` of a module that is heavy to import."""
+    _check_input(config, "configuration")
+    for override in overrides or []:
+        if "=" not in override:
+            raise ValueError(f"override {override!r}: write it as key=value, such as optim.lr=1e-4")
+    importlib.import_module(module).run(config, overrides or [])
+
+
+# --- output ---
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Sends what libraries print to stderr, so that stdout holds the result and nothing else."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _print_json(**fields: object) -> None:
+    print(json.dumps(fields, ensure_ascii=False))

@@ -1,0 +1,447 @@
+"""The command line: what reaches the library, and one line for every mistake.
+
+The models here are stand-ins that record how they were called.
+"""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import codeclm
+from codeclm import audio, checkpoint, cli
+from codeclm.config import Config
+
+RATE = 24_000
+HEAVY = {"torch", "numpy", "transformers", "soundfile", "soxr", "yaml", "safetensors"}
+Result = tuple[int, str, str]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `codeclm ...` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["codeclm", *args])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stop.value.code or 0
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
+
+
+def assert_mistake(result: Result, *parts: str) -> None:
+    code, out, err = result
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+# --- stand-ins ---
+
+
+@dataclass
+class FakeVoice:
+    source: str
+
+    @staticmethod
+    def from_audio(path: str | Path, codec: str) -> "FakeVoice":
+        return FakeVoice(f"{path} by {codec}")
+
+    @staticmethod
+    def load(path: str | Path) -> "FakeVoice":
+        return FakeVoice(f"loaded {path}")
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(self.source)
+
+
+@dataclass
+class FakeTTS:
+    codec: str = "the codec"
+    voices: dict[str, FakeVoice] = field(
+        default_factory=lambda: {name: FakeVoice(name) for name in ("anna", "bo")}
+    )
+    loaded: list[str] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    error: BaseException | None = None
+
+    def load(self, model: str) -> "FakeTTS":
+        self.loaded.append(model)
+        return self
+
+    def speak(self, text: str, **options: Any) -> SimpleNamespace:
+        print("a library talks")
+        self.asked.append({"text": text, **options})
+        if self.error:
+            raise self.error
+        return SimpleNamespace(
+            wav=torch.zeros(RATE),
+            sample_rate=RATE,
+            audio_seconds=1.0,
+            generation_seconds=0.25,
+            speed=4.0,
+            first_audio_ms=120.0,
+            seed=options["seed"] or 0,
+            frames=13,
+            interventions={"retries": 1},
+        )
+
+
+@pytest.fixture
+def tts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTTS:
+    starter = tmp_path / "package"
+    checkpoint.save(starter / "tts", {"w": torch.ones(1)}, Config(), {})
+    monkeypatch.setattr(checkpoint, "_STARTER", starter)
+    fake = FakeTTS()
+    monkeypatch.setitem(vars(codeclm), "load_tts", fake.load)
+    monkeypatch.setitem(vars(codeclm), "Voice", FakeVoice)
+    return fake
+
+
+# --- speak ---
+
+
+def test_speak(run: Run, tts: FakeTTS) -> None:
+    code, out, err = run("speak", " Hello. ")
+    assert (code, out) == (0, "speech.wav: 1.0 s of speech, 4.0x real time\n")
+    assert err == "a library talks\n"
+    assert tts.loaded == ["starter"]
+    assert tts.asked == [{"text": "Hello.", "voice": None, "seed": None, "temperature": None}]
+    assert audio.read("speech.wav", RATE).shape == (1, RATE)
+
+
+def test_speak_marks_the_file_as_synthetic(run: Run, tts: FakeTTS) -> None:
+    import soundfile
+
+    run("speak", "Hello.", "--out", "a.flac")
+    with soundfile.SoundFile("a.flac") as file:
+        assert file.comment == "synthetic speech"
+        assert file.software.startswith(f"codeclm {codeclm.__version__}")
+
+
+def test_speak_json_is_one_object(run: Run, tts: FakeTTS) -> None:
+    code, out, _ = run("speak", "Hello.", "--json", "--seed", "7", "--out", "new/a.mp3")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert json.loads(out) == {
+        "audio_seconds": 1.0,
+        "speed": 4.0,
+        "first_audio_ms": 120.0,
+        "seed": 7,
+        "out": "new/a.mp3",
+        "sample_rate": RATE,
+        "interventions": {"retries": 1},
+    }
+    assert Path("new/a.mp3").is_file()
+
+
+def test_speak_passes_every_option(run: Run, tts: FakeTTS, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "mine", {"w": torch.ones(1)}, Config(), {})
+    code, _, _ = run("speak", "Hi", "--model", "mine", "--seed", "3", "--temperature", "0.5")
+    assert code == 0
+    assert tts.loaded == ["mine"]
+    assert tts.asked == [{"text": "Hi", "voice": None, "seed": 3, "temperature": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("voice", "expected"),
+    [
+        ("anna", "anna"),
+        ("me.voice.safetensors", "loaded me.voice.safetensors"),
+        ("me.wav", "me.wav by the codec"),
+        ("./ref", "./ref by the codec"),
+    ],
+)
+def test_speak_with_a_voice(run: Run, tts: FakeTTS, voice: str, expected: str) -> None:
+    for name in ("me.voice.safetensors", "me.wav", "ref"):
+        Path(name).touch()
+    assert run("speak", "Hi", "--voice", voice)[0] == 0
+    assert tts.asked[0]["voice"] == FakeVoice(expected)
+
+
+def test_speak_from_stdin(run: Run, tts: FakeTTS, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\ufeffGrüße.\nनमस्ते।\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="ascii"))
+    assert run("speak", "-")[0] == 0
+    assert tts.asked[0]["text"] == "Grüße.\nनमस्ते।"
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        ([""], "the text is empty"),
+        ([" \n\t "], "the text is empty"),
+        (["a\udcff"], "not valid UTF-8"),
+        (["Hi", "--out", "a.txt"], "a.txt: unknown sound format '.txt'; end the name in .wav"),
+        (["Hi", "--out", "folder.wav"], "folder.wav is a folder"),
+        (["Hi", "--out", "file/a.wav"], "is not a folder"),
+        (["Hi", "--voice", "gone.wav"], "voice gone.wav: no such file"),
+        (["Hi", "--voice", "gone.voice.safetensors"], "no such file"),
+        (["Hi", "--voice", "folder.wav"], "voice folder.wav is a folder"),
+        (["Hi", "--model", "gone"], "no model 'gone'"),
+        (["Hi", "--model", "folder.wav"], "weights.safetensors, config.yaml, meta.json missing"),
+        (["Hi", "--model", "starter/no"], "no model 'starter/no' in this installation"),
+    ],
+)
+def test_speak_mistakes_are_seen_before_loading(
+    run: Run, tts: FakeTTS, args: list[str], part: str
+) -> None:
+    Path("folder.wav").mkdir()
+    Path("file").touch()
+    assert_mistake(run("speak", *args), part)
+    assert tts.loaded == []
+    assert not Path("speech.wav").exists()
+
+
+@pytest.mark.parametrize("text", [b"", b" \n", b"\xff\xfe"])
+def test_speak_stdin_mistakes(
+    run: Run, tts: FakeTTS, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert_mistake(run("speak", "-"), "the text is")
+    assert tts.loaded == []
+
+
+def test_speak_with_an_unknown_stock_voice(run: Run, tts: FakeTTS) -> None:
+    assert_mistake(run("speak", "Hi", "--voice", "cy"), "no stock voice 'cy'; there is anna, bo")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("too\nlong"), ImportError("install codeclm[x]"), OSError("disk full")]
+)
+def test_an_error_on_the_way_is_one_line_and_leaves_no_file(
+    run: Run, tts: FakeTTS, error: Exception
+) -> None:
+    tts.error = error
+    code, out, err = run("speak", "Hi")
+    assert (code, out) == (2, "")
+    assert err == f"a library talks\nerror: {' '.join(str(error).split())}\n"
+    assert [file.name for file in Path().iterdir()] == ["package"]
+
+
+def test_debug_shows_the_traceback(run: Run, tts: FakeTTS, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODECLM_DEBUG", "1")
+    tts.error = ValueError("inside")
+    with pytest.raises(ValueError, match="inside"):
+        run("speak", "Hi")
+
+
+def test_our_own_errors_are_not_hidden(run: Run, tts: FakeTTS) -> None:
+    tts.error = AssertionError("a bug")
+    with pytest.raises(AssertionError, match="a bug"):
+        run("speak", "Hi")
+
+
+@pytest.mark.parametrize(
+    "args", [["--seed", "-1"], ["--seed", "x"], ["--temperature", "-1"], ["--nope"]]
+)
+def test_usage_errors(run: Run, tts: FakeTTS, args: list[str]) -> None:
+    code, out, err = run("speak", "Hi", *args)
+    assert (code, out) == (2, "")
+    assert args[0] in err
+    assert "Traceback" not in err
+    assert tts.loaded == []
+
+
+# --- voice ---
+
+
+def test_voice_make(run: Run, tts: FakeTTS) -> None:
+    Path("in").mkdir()
+    Path("in/me.wav").touch()
+    assert run("voice", "make", "in/me.wav", "--out", "x.voice.safetensors") == (
+        0,
+        'x.voice.safetensors: try it with codeclm speak "Hello." --voice x.voice.safetensors\n',
+        "",
+    )
+    assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec"
+    assert run("voice", "make", "in/me.wav")[0] == 0
+    assert Path("me.voice.safetensors").is_file()
+
+
+def test_voice_make_mistakes(run: Run, tts: FakeTTS) -> None:
+    Path("me.wav").touch()
+    Path("folder.voice.safetensors").mkdir()
+    assert_mistake(run("voice", "make", "gone.wav"), "recording gone.wav: no such file")
+    assert_mistake(
+        run("voice", "make", "me.wav", "--out", "x.bin"),
+        "x.bin: a voice file ends in .voice.safetensors",
+    )
+    for out, part in (
+        ("folder.voice.safetensors", "is a folder"),
+        ("me.wav/x.voice.safetensors", "is not a folder"),
+    ):
+        assert_mistake(run("voice", "make", "me.wav", "--out", out), part)
+    assert_mistake(run("voice", "make", "me.wav", "--model", "gone"), "no model 'gone'")
+    assert tts.loaded == []
+
+
+def test_voice_list(run: Run, tts: FakeTTS) -> None:
+    assert run("voice", "list") == (0, "anna\nbo\n", "")
+    assert_mistake(run("voice", "list", "--model", "gone"), "no model 'gone'")
+
+
+# --- codec ---
+
+
+class FakeCodec:
+    """Keeps every tenth of a second of sound as one frame of one stream."""
+
+    def __init__(self) -> None:
+        self.spec = SimpleNamespace(
+            family="fsq",
+            streams=(0,),
+            sample_rate=16_000,
+            frame_rate=10.0,
+            bitrate=1500.0,
+            to_dict=lambda: {"family": "fsq"},
+        )
+
+    def encode(self, wav: torch.Tensor) -> torch.Tensor:
+        assert wav.shape == (1, 1, 8_001)
+        return torch.zeros(1, 1, 6, dtype=torch.int64)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, 1, codes.shape[2] * 1_600)
+
+
+def test_codec_roundtrip(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(codeclm), "load_codec", lambda name: FakeCodec())
+    audio.write("in.wav", torch.zeros(8_001), 16_000)
+    code, out, _ = run("codec", "roundtrip", "any", "in.wav", "out.flac")
+    assert (code, out) == (0, "out.flac: 0.5 s through 1 streams of 6 frames\n")
+    assert audio.read("out.flac", 16_000).shape == (1, 8_001)
+
+
+def test_codec_roundtrip_mistakes(run: Run) -> None:
+    Path("in.wav").write_bytes(b"no sound in here")
+    assert_mistake(run("codec", "roundtrip", "x", "gone.wav", "o.wav"), "gone.wav: no such file")
+    assert_mistake(run("codec", "roundtrip", "x", "in.wav", "o.bin"), "unknown sound format")
+
+
+def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codeclm import codecs
+
+    monkeypatch.setattr(codecs, "HOUSE", ("one",))
+    monkeypatch.setattr(codecs, "load_codec", lambda name: FakeCodec())
+    line = "one: fsq, 1 streams, 16000 Hz, 10 frames a second, 1.50 kbit/s\n"
+    assert run("codec", "list") == (0, line, "")
+    assert json.loads(run("codec", "list", "--json")[1]) == {"one": {"family": "fsq"}}
+
+
+# --- prep and train ---
+
+
+@pytest.mark.parametrize(
+    ("verb", "module"),
+    [
+        (["prep"], "codeclm.data_prep.prepare"),
+        (["train", "codec"], "codeclm.codecs.house.train"),
+        (["train", "vocoder"], "codeclm.codecs.house.train_vocoder"),
+        (["train", "tts"], "codeclm.tts.train"),
+    ],
+)
+def test_prep_and_train(
+    run: Run, monkeypatch: pytest.MonkeyPatch, verb: list[str], module: str
+) -> None:
+    asked: list[tuple[Path, list[str]]] = []
+    fake = SimpleNamespace(run=lambda config, overrides: asked.append((config, overrides)))
+    monkeypatch.setitem(sys.modules, module, fake)
+    Path("c.yaml").touch()
+    assert run(*verb, "c.yaml") == (0, "", "")
+    assert run(*verb, "c.yaml", "a.b=1", "c=[2, 3]") == (0, "", "")
+    assert asked == [(Path("c.yaml"), []), (Path("c.yaml"), ["a.b=1", "c=[2, 3]"])]
+    assert_mistake(run(*verb, "gone.yaml"), "configuration gone.yaml: no such file")
+    assert_mistake(run(*verb, "c.yaml", "lr"), "override 'lr': write it as key=value")
+    assert len(asked) == 2
+
+
+# --- the process as a whole ---
+
+
+def process(code: str, cwd: Path) -> "subprocess.Popen[str]":
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(codeclm.__file__).parents[1]), *sys.path[1:]]),
+    }
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--version"],
+        ["--help"],
+        ["speak", "--help"],
+        ["speak", ""],
+        ["speak", "Hi", "--out", "a.txt"],
+        ["speak", "Hi", "--voice", "gone.wav"],
+        ["train", "tts", "gone.yaml"],
+    ],
+)
+def test_quick_answers_load_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
+    code = (
+        "import sys, time, codeclm.cli as cli\n"
+        f"sys.argv = ['codeclm', *{args!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print('LOADED', *sys.modules)\n"
+    )
+    out, _ = process(code, tmp_path).communicate(timeout=60)
+    assert not HEAVY & set(out.partition("LOADED")[2].split())
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"codeclm {codeclm.__version__}\n", "")
+
+
+@pytest.mark.parametrize("args", [[], ["voice"], ["codec"], ["train"]])
+def test_no_verb_shows_the_help(run: Run, args: list[str]) -> None:
+    _, out, err = run(*args)
+    assert "Usage: codeclm" in out + err
+
+
+def test_module_is_the_command(tmp_path: Path) -> None:
+    code = "import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('codeclm')"
+    out, _ = process(code, tmp_path).communicate(timeout=60)
+    assert out == f"codeclm {codeclm.__version__}\n"
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, codeclm, codeclm.cli as cli\n"
+        "def load(model):\n"
+        "    print('loading', flush=True)\n"
+        "    time.sleep(60)\n"
+        "cli._check_model = lambda model: None\n"
+        "codeclm.load_tts = load\n"
+        "sys.argv = ['codeclm', 'speak', 'Hi']\n"
+        "cli.main()\n"
+    )
+    running = process(code, tmp_path)
+    assert running.stderr is not None
+    assert running.stderr.readline() == "loading\n"
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (130, "", "interrupted\n")
+    assert list(tmp_path.iterdir()) == []
