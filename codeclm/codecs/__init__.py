@@ -1,0 +1,18 @@
+"""Frozen codecs: sound to tokens and back. This room knows nothing of text."""
+
+from pathlib import Path
+
+from codeclm import checkpoint
+from codeclm.codecs.base import Codec, CodecSpec, Stream
+
+HOUSE = ("house-fsq",)  # shipped in the package
+
+__all__ = ["HOUSE", "Codec", "CodecSpec", "Stream", "load_codec"]
+
+
+def load_codec(name: str | Path) -> Codec:
+    """A codec by name, folder or hub name."""
+    from codeclm.codecs.house.codec import HouseCodec
+
+    shipped = isinstance(name, str) and name in HOUSE
+    return HouseCodec.load(checkpoint.resolve(f"starter/{name}" if shipped else name))

@@ -1,0 +1,132 @@
+"""What every codec is: a frozen tokenizer of sound and a spec that tells the truth about it.
+
+Shapes: B batch, N samples, T codec frames, K streams.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One row of a code matrix.
+
+    Attributes:
+        size: number of legal codes, 0 to size - 1; every one of them means sound.
+        role: what the row carries first of all.
+        depends_on: earlier streams without which this one cannot be read (RVQ residuals).
+        levels: for FSQ, the levels of each dimension; their product is `size`.
+    """
+
+    size: int
+    role: Literal["semantic", "acoustic"] = "acoustic"
+    depends_on: tuple[int, ...] = ()
+    levels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """The facts about a codec that a language model, a shard and a latency budget need.
+
+    Attributes:
+        name: what users call it.
+        family: the bottleneck: `fsq`, `rvq`, `semantic-rvq`, `vae`.
+        sample_rate: Hz.
+        hop: samples a codec frame stands for.
+        streams: one entry a row of the code matrix, in the order of the rows.
+        causal: the decoder never needs a later frame.
+        lookahead: samples past the end of a frame that the encoder needs.
+        fingerprint: of the weights; token files carry it and are refused by other weights.
+    """
+
+    name: str
+    family: str
+    sample_rate: int
+    hop: int
+    streams: tuple[Stream, ...]
+    causal: bool
+    lookahead: int
+    fingerprint: str
+
+    @property
+    def frame_rate(self) -> float:
+        """Codec frames a second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def bitrate(self) -> float:
+        """Bits a second of the code matrix."""
+        return self.frame_rate * sum(math.log2(stream.size) for stream in self.streams)
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency from sound in to sound out: one frame and the look-ahead."""
+        return 1000 * (self.hop + self.lookahead) / self.sample_rate
+
+    def frames(self, samples: int) -> int:
+        """Codec frames that hold `samples` samples."""
+        return -(-samples // self.hop)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object that `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "CodecSpec":
+        """The inverse of `to_dict`."""
+        streams = tuple(
+            Stream(
+                size=s["size"],
+                role=s["role"],
+                depends_on=tuple(s["depends_on"]),
+                levels=tuple(s["levels"]),
+            )
+            for s in data["streams"]
+        )
+        return cls(**{**data, "streams": streams})
+
+
+class Codec(ABC):
+    """A frozen codec: sound to codes and back, whole or chunk by chunk."""
+
+    spec: CodecSpec
+
+    @abstractmethod
+    def encode(self, wav: Tensor) -> Tensor:
+        """Tokenizes sound.
+
+        Args:
+            wav: [B, 1, N] at `spec.sample_rate`.
+
+        Returns:
+            codes [B, K, T], int64, with T = `spec.frames(N)`.
+        """
+
+    @abstractmethod
+    def decode_chunk(self, codes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Turns the next frames of a stream into sound.
+
+        Args:
+            codes: [B, K, T], the frames that follow those already in `state`.
+            state: what the previous call returned; None begins a stream. It is a value: the one
+                passed in is not changed, so a stream can be continued twice.
+
+        Returns:
+            wav [B, 1, T * hop] and the new state.
+        """
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Turns codes [B, K, T] into sound [B, 1, T * hop]."""
+        return self.decode_chunk(codes)[0]
+
+    def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decodes chunks [B, K, t] as they come; joined, they equal `decode` of the whole."""
+        state = None
+        for codes in chunks:
+            wav, state = self.decode_chunk(codes, state)
+            yield wav

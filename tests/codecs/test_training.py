@@ -1,0 +1,116 @@
+"""The codec recipe runs from clips to a codec, and a stopped run goes on bit for bit."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from codeclm import audio, load_codec
+from codeclm.codecs.house import train, train_vocoder
+from codeclm.codecs.house.discriminators import (
+    discriminator_loss,
+    discriminators,
+    generator_loss,
+)
+from codeclm.codecs.house.train_vocoder import pitch_loss, spectral_loss
+from codeclm.codecs.house.vocoder import pitch_classes
+
+
+def test_a_trained_codec_loads_and_speaks(runs, codec, clips):
+    wav = audio.read(next(clips.parent.glob("*.opus")), 24_000)
+    codes = codec.encode(wav[None])
+    assert codes.shape == (1, 2, codec.spec.frames(wav.shape[1]))
+    assert torch.isfinite(codec.decode(codes)).all()
+    assert load_codec(runs / "codec" / "final").spec == codec.spec
+
+
+def test_a_stopped_codec_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
+    common = ["name=tiny", f"manifest={clips}", f"cache={runs / 'cache'}", *tiny["codec"]]
+
+    def weights(*settings: str) -> dict[str, torch.Tensor]:
+        return load_file(train.run(None, [*common, *settings]) / "weights.safetensors")
+
+    whole = weights("steps=4", f"out={tmp_path / 'whole'}")
+    stop_after(train, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
+    parts = weights("steps=4", f"out={tmp_path / 'parts'}")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_stopped_vocoder_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
+    common = [
+        f"manifest={clips}",
+        f"cache={runs / 'cache'}",
+        "adversarial_from=1",
+        *tiny["vocoder"],
+    ]
+
+    def weights(*settings: str) -> dict[str, torch.Tensor]:
+        return load_file(train_vocoder.run(None, [*common, *settings]) / "weights.safetensors")
+
+    whole = weights("steps=4", f"out={tmp_path / 'whole'}")
+    stop_after(train_vocoder, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
+    parts = weights("steps=4", f"out={tmp_path / 'parts'}")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def stop_after(module, steps, start):
+    """Interrupts a training as Ctrl-C would, after so many steps."""
+    real, done = module.cosine, []
+
+    def interrupting(*arguments):
+        if len(done) == steps:
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*arguments)
+
+    module.cosine = interrupting
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        module.cosine = real
+
+
+def test_another_corpus_does_not_get_a_wrong_cache(runs, tmp_path, clips):
+    rows = clips.read_text().splitlines()[:3]
+    other = clips.with_name("other.jsonl")
+    other.write_text("\n".join(rows))
+    try:
+        with pytest.raises(ValueError, match="caches another corpus"):
+            train.run(
+                None, ["name=x", f"manifest={other}", f"cache={runs / 'cache'}", f"out={tmp_path}"]
+            )
+    finally:
+        other.unlink()
+
+
+def test_metrics_are_written(runs):
+    rows = [json.loads(row) for row in (runs / "codec" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["step"] == 0
+    assert rows[0]["loss"] > 0
+
+
+def test_a_perfect_copy_costs_nothing():
+    wav = torch.randn(2, 9600) * 0.1
+    assert spectral_loss(wav, wav).item() == 0
+    assert spectral_loss(wav * 0.5, wav) > 0.5
+    hertz = torch.tensor([[100.0, 0.0, 300.0]])
+    place = pitch_classes(hertz.clamp(min=50))[..., None]
+    sure = -0.5 * (torch.arange(160) - place).square()
+    wrong = -0.5 * (torch.arange(160) - place - 20).square()
+    assert pitch_loss(sure, hertz) < 2
+    assert pitch_loss(wrong, hertz) > 50
+
+
+def test_every_discriminator_judges_and_can_be_fooled():
+    wav = torch.randn(2, 48 * 240) * 0.1
+    for critic in discriminators(4):
+        maps = critic(wav)
+        assert all(torch.isfinite(m).all() for m in maps)
+        perfect = [*maps[:-1], torch.ones_like(maps[-1])]
+        adversarial, matching = generator_loss(perfect, perfect)
+        assert adversarial.item() == 0
+        assert matching.item() == 0
+        assert discriminator_loss(perfect, perfect).item() == 1
