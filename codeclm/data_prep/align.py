@@ -1,0 +1,123 @@
+"""Which token sounds in which codec frame: a small CTC recognizer of codes, and a forced alignment.
+
+The recognizer reads the codec's own codes, so it needs no audio and its times lie on the codec's
+frames. It is trained on the corpus itself in a minute or two (CTC, Graves et al. 2006); a Viterbi
+search then gives every token at least one frame, in order, with no frame left over.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from codeclm.codecs.base import Stream
+from codeclm.codecs.frames import FrameEmbedding
+
+KERNEL = 5
+
+
+class Aligner(nn.Module):
+    """Codes [B, K, T] to log-probabilities of tokens [B, T, V]; token 0 is CTC's blank."""
+
+    def __init__(
+        self, streams: tuple[Stream, ...], vocabulary: int, width: int = 160, depth: int = 5
+    ) -> None:
+        super().__init__()
+        self.embed = FrameEmbedding(streams, width)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(width, 2 * width, KERNEL, padding=KERNEL // 2) for _ in range(depth)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.leave = nn.Linear(width, vocabulary)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x = self.embed(codes)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = x + F.glu(conv(norm(x).transpose(1, 2)), dim=1).transpose(1, 2)
+        scores: Tensor = self.leave(x)
+        return scores.float().log_softmax(-1)
+
+
+def train_aligner(
+    streams: tuple[Stream, ...],
+    vocabulary: int,
+    codes: Sequence[Tensor],
+    ids: Sequence[Sequence[int]],
+    steps: int,
+    batch: int = 32,
+    seed: int = 0,
+) -> tuple[Aligner, float]:
+    """Trains the recognizer on codes [K, T] and their token ids; also returns its last loss.
+
+    Utterances with hardly more frames than tokens are left out, and so is the longest quarter,
+    which would fill the batches with padding.
+    """
+    usable = [i for i in range(len(codes)) if codes[i].shape[1] > 1.1 * len(ids[i])]
+    if not usable:
+        raise ValueError("no utterance has more codec frames than tokens: nothing to align")
+    usable.sort(key=lambda i: codes[i].shape[1])
+    usable = usable[: max(1, len(usable) * 3 // 4)]
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    model = Aligner(streams, vocabulary)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    recent = float("nan")
+    with tqdm(range(steps), desc="aligner", unit="step", mininterval=5) as bar:
+        for _ in bar:
+            chosen = [usable[i] for i in rng.integers(len(usable), size=batch)]
+            frames = torch.tensor([codes[i].shape[1] for i in chosen])
+            padded = torch.zeros(batch, codes[0].shape[0], int(frames.max()), dtype=torch.long)
+            for row, i in enumerate(chosen):
+                padded[row, :, : codes[i].shape[1]] = codes[i]
+            labels = torch.cat([torch.tensor(ids[i]) for i in chosen])
+            lengths = torch.tensor([len(ids[i]) for i in chosen])
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = model(padded).transpose(0, 1)
+            loss = F.ctc_loss(scores, labels, frames, lengths, zero_infinity=True)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            value = loss.item()
+            recent = value if recent != recent else 0.95 * recent + 0.05 * value
+            bar.set_postfix(loss=f"{recent:.3f}")
+    return model.eval(), recent
+
+
+@torch.inference_mode()
+def align(model: Aligner, codes: Tensor, ids: Sequence[int]) -> list[int] | None:
+    """Frames that each token of codes [K, T] lasts, summing to T; None if T < number of tokens."""
+    if codes.shape[1] < len(ids):
+        return None
+    scores = model(codes[None])[0, :, 1:].log_softmax(-1)
+    return durations(scores[:, torch.tensor(ids) - 1].numpy())
+
+
+def durations(scores: np.ndarray) -> list[int]:
+    """The best way to spend T frames on L tokens in order, each at least one.
+
+    Args:
+        scores: [T, L], log-probability of token l at frame t.
+
+    Returns:
+        L whole numbers of at least 1 that add up to T.
+    """
+    frames, tokens = scores.shape
+    assert frames >= tokens, (frames, tokens)
+    best = np.full(tokens, -np.inf)
+    best[0] = scores[0, 0]
+    entered = np.zeros((frames, tokens), dtype=bool)
+    for t in range(1, frames):
+        moved = np.concatenate([[-np.inf], best[:-1]])
+        entered[t] = moved > best
+        best = np.maximum(best, moved) + scores[t]
+    token, spent = tokens - 1, [0] * tokens
+    for t in range(frames - 1, -1, -1):
+        spent[token] += 1
+        token -= int(entered[t, token])
+    return spent

@@ -1,0 +1,144 @@
+"""Corpus to training data: `codeclm prep configs/data/starter.yaml`.
+
+Text to tokens, sound to codes, then the time of every token. Each stage is skipped where its files
+are already there, so a run that was stopped goes on where it was.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from codeclm.codecs import Codec, load_codec
+from codeclm.config import Config, load_config
+from codeclm.data_prep.align import align, train_aligner
+from codeclm.data_prep.corpus import Utterance, read_audio, read_manifest
+from codeclm.data_prep.shards import (
+    read_codes,
+    write_codes,
+    write_tensors,
+    write_text,
+)
+from codeclm.data_prep.text import Bytes, Phonemes, SentencePiece, Tokenizer, phonemize
+
+
+class Preparation(Config):
+    """What to prepare.
+
+    Attributes:
+        manifest: the corpus, JSON lines.
+        codec: name, folder or hub name.
+        out: folder of the prepared corpus.
+        tokenizer: `phonemes`, `sentencepiece` or `bytes`.
+        vocabulary: pieces of a sentencepiece tokenizer, which is trained on the corpus.
+        shard: utterances a shard.
+        align_steps: training steps of the aligner.
+        train_split: the aligner learns from this split alone.
+    """
+
+    manifest: Path
+    codec: str
+    out: Path
+    tokenizer: str = "phonemes"
+    vocabulary: int = 512
+    shard: int = 500
+    align_steps: int = 1500
+    train_split: str = "train"
+    seed: int = 0
+
+
+def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
+    """Prepares the corpus; returns the folder."""
+    config = load_config(Preparation, config_path, overrides)
+    utterances = read_manifest(config.manifest)
+    leaks = {u.speaker for u in utterances if u.split == "unseen"} & {
+        u.speaker for u in utterances if u.split == config.train_split
+    }
+    if leaks:
+        raise ValueError(
+            f"{config.manifest}: speakers {sorted(leaks)[:5]} stand in both the train and the "
+            "unseen split; a speaker kept for testing must not be trained on"
+        )
+    config.out.mkdir(parents=True, exist_ok=True)
+    tokenizer, ids = _texts(config, utterances)
+    codec = load_codec(config.codec)
+    codes = _codes(config, utterances, codec)
+    trained = [i for i, u in enumerate(utterances) if u.split == config.train_split]
+    model, loss = train_aligner(
+        codec.spec.streams,
+        len(tokenizer.tokens),
+        [codes[i] for i in trained],
+        [ids[i] for i in trained],
+        config.align_steps,
+        seed=config.seed,
+    )
+    spent, unaligned = [], 0
+    for utterance_codes, tokens in tqdm(zip(codes, ids, strict=True), total=len(ids), desc="align"):
+        found = align(model, utterance_codes, tokens)
+        unaligned += found is None
+        spent.append(torch.tensor(found or [0] * len(tokens), dtype=torch.int16))
+    write_tensors(config.out / "durations.safetensors", {"durations": torch.cat(spent)}, {})
+    hours = sum(c.shape[1] for c in codes) / codec.spec.frame_rate / 3600
+    report = {
+        "utterances": len(utterances),
+        "hours": round(hours, 3),
+        "speakers": len({u.speaker for u in utterances}),
+        "tokens": sum(map(len, ids)),
+        "unaligned": unaligned,
+        "aligner_loss": round(loss, 4),
+        "codec": codec.spec.to_dict(),
+    }
+    write_text(config.out / "report.json", json.dumps(report, indent=1))
+    print(f"{len(utterances)} utterances, {hours:.2f} h, {unaligned} not aligned; {config.out}")
+    return config.out
+
+
+def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer, list[list[int]]]:
+    """The tokenizer and the tokens of every text; both are written out."""
+    tokenizer: Tokenizer
+    if config.tokenizer == "phonemes":
+        ipa = {u.id: u.phonemes or phonemize(u.text, u.language) for u in utterances}
+        tokenizer = Phonemes.build(ipa.values())
+        ids = [tokenizer.encode_ipa(ipa[u.id], u.language) for u in utterances]
+    else:
+        if config.tokenizer == "sentencepiece":
+            tokenizer = SentencePiece.train((u.text for u in utterances), config.vocabulary)
+        elif config.tokenizer == "bytes":
+            tokenizer = Bytes()
+        else:
+            raise ValueError(
+                f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes"
+            )
+        ids = [tokenizer.encode(u.text, u.language) for u in utterances]
+    rows = (
+        json.dumps({"id": u.id, "speaker": u.speaker, "split": u.split, "ids": tokens})
+        for u, tokens in zip(utterances, ids, strict=True)
+    )
+    write_text(config.out / "text.jsonl", "\n".join(rows) + "\n")
+    write_text(config.out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
+    return tokenizer, ids
+
+
+def _codes(config: Preparation, utterances: list[Utterance], codec: Codec) -> list[Tensor]:
+    """Codes [K, T] of every utterance, shard by shard; a shard that is there is only read."""
+    folder = config.out / "codes"
+    folder.mkdir(exist_ok=True)
+    codes: list[Tensor] = []
+    with tqdm(total=len(utterances), desc=f"tokenize with {codec.spec.name}", unit="clip") as bar:
+        for first in range(0, len(utterances), config.shard):
+            part = utterances[first : first + config.shard]
+            path = folder / f"{first // config.shard:05d}.safetensors"
+            if not path.exists():
+                made = []
+                for utterance in part:
+                    wav = read_audio(utterance, codec.spec.sample_rate)
+                    made.append(codec.encode(wav[None])[0])
+                    bar.update()
+                write_codes(path, made, codec.spec)
+            else:
+                bar.update(len(part))
+            codes += read_codes(path, codec.spec.fingerprint)[1]
+    return [c.long() for c in codes]
