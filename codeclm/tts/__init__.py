@@ -1,0 +1,1 @@
+"""Text to codec tokens: layouts, heads, the model, training and generation."""

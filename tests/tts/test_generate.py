@@ -1,0 +1,81 @@
+"""Speaking: streams equal wholes, seeds repeat, every text ends, wrong parts are refused."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from codeclm.tts.generate import OLDEST, load_tts, split_sentences
+from codeclm.tts.voice import Voice
+
+
+@pytest.fixture
+def voice(tts, clips):
+    return Voice.from_audio(sorted(clips.parent.glob("*.opus"))[1], tts.codec)
+
+
+def test_joined_stream_equals_speech_and_offline_decoding(tts, voice):
+    speech = tts.speak("A short test. And another one.", voice=voice, seed=3)
+    chunks = list(tts.stream("A short test. And another one.", voice=voice, seed=3))
+    assert len(chunks) > 3
+    assert torch.equal(torch.cat(chunks), speech.wav)
+    ids = tts.tokenizer.encode("A short test. And another one.")
+    frames = list(tts.frames(ids, voice, 0.6, torch.Generator().manual_seed(3)))
+    offline = tts.codec.decode(torch.stack(frames, dim=2))[0, 0]
+    assert (offline - speech.wav).abs().max() < 1e-4
+
+
+def test_same_seed_same_sound_other_seed_other_sound(tts, voice):
+    first, again, other = (
+        tts.speak("Once more.", voice=voice, seed=seed).wav for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert len(first) != len(other) or not torch.equal(first, other)
+
+
+def test_the_numbers_agree(tts):
+    speech = tts.speak("Hello there.", seed=0)
+    assert speech.audio_seconds == len(speech.wav) / 24_000
+    assert speech.speed == pytest.approx(speech.audio_seconds / speech.generation_seconds)
+    assert 0 < speech.first_audio_ms <= 1000 * speech.generation_seconds
+    assert tts.speak("Hello.").seed != tts.speak("Hello.").seed
+
+
+def test_the_voice_changes_the_sound_and_is_prefilled_once(tts, voice):
+    torch.nn.init.normal_(tts.model.head.project.weight, std=3)  # so that hidden states matter
+    with_voice = tts.speak("Hello.", voice=voice, seed=0).wav
+    cache = tts._prefill(voice)
+    assert tts._prefill(voice) is cache
+    assert cache.get_seq_length() == voice.codes.shape[1]
+    without = tts.speak("Hello.", seed=0).wav
+    assert len(with_voice) != len(without) or not torch.equal(with_voice, without)
+
+
+def test_every_text_ends_however_badly_the_model_is_trained(tts):
+    torch.nn.init.constant_(tts.model.advance.bias, -50.0)
+    counts: Counter[str] = Counter()
+    ids = tts.tokenizer.encode("Stop.")
+    frames = list(tts.frames(ids, None, 0.6, torch.Generator(), counts))
+    assert len(frames) == len(ids) * round(OLDEST * 25)
+    assert counts["token held too long"] == len(ids)
+
+
+def test_empty_text_is_refused(tts):
+    for text in ("", "   ", "...", "🙂"):
+        with pytest.raises(ValueError, match="text"):
+            tts.speak(text)
+
+
+def test_voice_and_codec_of_other_weights_are_refused(tts, voice, runs):
+    other = Voice(voice.codes, "other", "house-x", "f" * 16)
+    with pytest.raises(ValueError, match=r"made for codec house-x f{16}"):
+        tts.speak("Hello.", voice=other)
+    with pytest.raises(ValueError, match="holds a house-codec, not a speech model"):
+        load_tts(runs / "codec" / "final")
+
+
+def test_sentences_are_cut_at_their_ends_only():
+    assert split_sentences("One. Two! Three?", longest=6) == ["One.", "Two!", "Three?"]
+    assert split_sentences("One. Two.") == ["One. Two."]
+    long = "word " * 100
+    assert split_sentences(long) == [long.strip()]
