@@ -98,9 +98,9 @@ def load(name: str | Path) -> Checkpoint:
 def resolve(name: str | Path) -> Path:
     """Finds the folder of a model, downloading it when `name` is a hub name.
 
-    "starter" is the speaking model `starter/tts` of this package, "starter/codec" its codec. Any
-    other text is a local folder if there is one, else a hub name "owner/name[@revision]". A `Path`
-    is always local.
+    "starter" is the speaking model `starter/tts` of this package, "starter/house-fsq" its codec.
+    Any other text is a local folder if there is one, else a hub name "owner/name[@revision]". A
+    `Path` is always local.
 
     Raises:
         ValueError: no such folder, an incomplete one, or a download that failed.

@@ -114,6 +114,12 @@ def speak(
     temperature: Annotated[
         float | None, typer.Option(min=0, help="Lower is calmer, higher is livelier.")
     ] = None,
+    language: Annotated[
+        str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
+    ] = "en",
+    codec: Annotated[
+        str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say a text and write it to a sound file."""
@@ -122,8 +128,14 @@ def speak(
     text = _read_text(text)
     _check_model(model)
     with _quiet_stdout():
-        tts = codeclm.load_tts(model)
-        speech = tts.speak(text, voice=_voice(voice, tts), seed=seed, temperature=temperature)
+        tts = codeclm.load_tts(model, codec)
+        speech = tts.speak(
+            text,
+            voice=_voice(voice, tts),
+            language=language,
+            seed=seed,
+            temperature=temperature,
+        )
         about = {"software": f"codeclm {codeclm.__version__}", "comment": "synthetic speech"}
         audio.write(out, speech.wav, speech.sample_rate, about)
     if as_json:
@@ -275,13 +287,13 @@ def prep(config: ConfigPath, overrides: Overrides = None) -> None:
 
 @train_app.command("codec")
 def train_codec(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Train a codec: its encoder, bottleneck and features."""
+    """Train a codec: encoder, bottleneck and decoder to the spectrum."""
     _run("codeclm.codecs.house.train", config, overrides)
 
 
 @train_app.command("vocoder")
 def train_vocoder(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Train the decoder that turns the features of a codec into sound."""
+    """Train the vocoder, which turns the spectra of all house codecs into sound."""
     _run("codeclm.codecs.house.train_vocoder", config, overrides)
 
 

@@ -251,7 +251,9 @@ def speak(
     from codeclm import Voice
 
     prompt = read_audio(voice, codec.spec.sample_rate)
-    speech = tts.speak(target.text, voice=Voice.from_wav(prompt, codec), seed=args.seed)
+    speech = tts.speak(
+        target.text, voice=Voice.from_wav(prompt, codec), language=target.language, seed=args.seed
+    )
     if args.save_audio:
         write(args.out / "audio" / f"{target.id}.wav", speech.wav, speech.sample_rate)
     return resample(speech.wav[None], speech.sample_rate, codec.spec.sample_rate), {

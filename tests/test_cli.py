@@ -83,7 +83,7 @@ class FakeTTS:
     asked: list[dict[str, Any]] = field(default_factory=list)
     error: BaseException | None = None
 
-    def load(self, model: str) -> "FakeTTS":
+    def load(self, model: str, codec: str | None = None) -> "FakeTTS":
         self.loaded.append(model)
         return self
 
@@ -124,7 +124,8 @@ def test_speak(run: Run, tts: FakeTTS) -> None:
     assert (code, out) == (0, "speech.wav: 1.0 s of speech, 4.0x real time\n")
     assert err == "a library talks\n"
     assert tts.loaded == ["starter"]
-    assert tts.asked == [{"text": "Hello.", "voice": None, "seed": None, "temperature": None}]
+    default = {"voice": None, "language": "en", "seed": None, "temperature": None}
+    assert tts.asked == [{"text": "Hello.", **default}]
     assert audio.read("speech.wav", RATE).shape == (1, RATE)
 
 
@@ -155,10 +156,12 @@ def test_speak_json_is_one_object(run: Run, tts: FakeTTS) -> None:
 
 def test_speak_passes_every_option(run: Run, tts: FakeTTS, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "mine", {"w": torch.ones(1)}, Config(), {})
-    code, _, _ = run("speak", "Hi", "--model", "mine", "--seed", "3", "--temperature", "0.5")
+    more = ("--language", "en-gb", "--codec", "ours")
+    code, _, _ = run("speak", "Hi", "--model", "mine", "--seed", "3", "--temperature", "0.5", *more)
     assert code == 0
     assert tts.loaded == ["mine"]
-    assert tts.asked == [{"text": "Hi", "voice": None, "seed": 3, "temperature": 0.5}]
+    chosen = {"voice": None, "language": "en-gb", "seed": 3, "temperature": 0.5}
+    assert tts.asked == [{"text": "Hi", **chosen}]
 
 
 @pytest.mark.parametrize(
@@ -430,7 +433,7 @@ def test_module_is_the_command(tmp_path: Path) -> None:
 def test_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import sys, time, codeclm, codeclm.cli as cli\n"
-        "def load(model):\n"
+        "def load(model, codec):\n"
         "    print('loading', flush=True)\n"
         "    time.sleep(60)\n"
         "cli._check_model = lambda model: None\n"

@@ -4,7 +4,6 @@ A voice is run through the backbone once; every sentence starts from a copy of t
 joins what `stream` yields, so that both are the same sound.
 """
 
-import copy
 import re
 import time
 from collections import Counter
@@ -15,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from codeclm import checkpoint
 from codeclm.codecs import Codec, CodecSpec, load_codec
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
+from codeclm.tts.backbone import Cache, Decoder
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.voice import Voice
 
@@ -67,13 +66,19 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
             f"{voice_of.spec.name} {voice_of.spec.fingerprint}: name the right one with --codec"
         )
     tokenizer = load_tokenizer(saved.meta["tokenizer"])
-    model = SpeechLM(ModelConfig(**saved.config), spec.streams, len(tokenizer.tokens))
-    model.load_state_dict({name: tensor.float() for name, tensor in saved.tensors.items()})
+    config = ModelConfig(**saved.config)
+    backbone: dict[str, Tensor] = {}
+    rest: dict[str, Tensor] = {}
+    for key, tensor in saved.tensors.items():
+        part = backbone if key.startswith("backbone.") else rest
+        part[key.removeprefix("backbone.")] = tensor.float()
+    model = SpeechLM(config, spec.streams, len(tokenizer.tokens))
+    model.load_state_dict(rest)
     voices = {
         path.name.removesuffix(".voice.safetensors"): Voice.load(path)
         for path in sorted((saved.folder / "voices").glob("*.voice.safetensors"))
     }
-    return TTS(model, voice_of, tokenizer, voices, saved.meta)
+    return TTS(model, Decoder(config, backbone), voice_of, tokenizer, voices, saved.meta)
 
 
 class TTS:
@@ -82,15 +87,16 @@ class TTS:
     def __init__(
         self,
         model: SpeechLM,
+        decoder: Decoder,
         codec: Codec,
         tokenizer: Tokenizer,
         voices: dict[str, Voice],
         meta: dict[str, Any],
     ) -> None:
-        self.model = model.eval().requires_grad_(False)
+        self.model, self.decoder = model.eval().requires_grad_(False), decoder
         self.codec, self.tokenizer, self.voices, self.meta = codec, tokenizer, voices, meta
         self.sample_rate = codec.spec.sample_rate
-        self._prefilled: dict[int, tuple[Voice, DynamicCache]] = {}
+        self._prefilled: dict[int, tuple[Voice, Cache]] = {}
 
     def speak(
         self,
@@ -174,14 +180,14 @@ class TTS:
     ) -> Iterator[Tensor]:
         """Codes [1, K] of one sentence, frame after frame."""
         model = self.model
-        cache = copy.deepcopy(self._prefill(voice))
+        cache = self._prefill(voice).copy()
         encoded = model.text(torch.tensor([ids]))[0]
         oldest = round(OLDEST * self.codec.spec.frame_rate)
         before = model.begin[None, None]
         token, age, unmoved = 0, 0, 1.0
         while token < len(ids):
             text = model.text_at(encoded, torch.tensor([[token]]), torch.tensor([[age]]))
-            state = model.step(before + text, cache)
+            state = self.decoder(before + text, cache)[:, -1]
             codes = model.head.sample(state, temperature, generator)
             yield codes
             before = model.frames(codes[..., None])
@@ -193,16 +199,16 @@ class TTS:
                 token, age, unmoved = token + 1, 0, 1.0
 
     @torch.inference_mode()
-    def _prefill(self, voice: Voice | None) -> DynamicCache:
+    def _prefill(self, voice: Voice | None) -> Cache:
         """The backbone's cache after hearing a voice; computed once for each voice."""
         if voice is None:
-            return DynamicCache()
+            return self.decoder.start()
         if id(voice) not in self._prefilled:
             model = self.model
             heard = model.frames(voice.codes[None, :, :-1])
             x = torch.cat([model.begin[None, None], heard], dim=1) + model.silent
-            cache = DynamicCache()
-            model.step(x, cache)
+            cache = self.decoder.start()
+            self.decoder(x, cache)
             self._prefilled[id(voice)] = voice, cache
         return self._prefilled[id(voice)][1]
 

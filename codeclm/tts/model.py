@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Cache, LlamaConfig, LlamaModel
 
 from codeclm.codecs.base import Stream
 from codeclm.codecs.frames import FrameEmbedding
@@ -90,9 +89,18 @@ class TextEncoder(nn.Module):
 
 
 class SpeechLM(nn.Module):
-    """Backbone, text encoder, frame embedding and head of one cell."""
+    """Text encoder, frame embedding and head of one cell, around a backbone.
 
-    def __init__(self, config: ModelConfig, streams: tuple[Stream, ...], vocabulary: int) -> None:
+    Training gives it `backbone.llama(config)`; generation leaves the backbone to a `Decoder`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        streams: tuple[Stream, ...],
+        vocabulary: int,
+        backbone: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         for kind, name, known in (
             ("layout", config.layout, LAYOUTS),
@@ -110,18 +118,7 @@ class SpeechLM(nn.Module):
         self.silent = nn.Parameter(torch.randn(config.width) * 0.02)
         self.advance = nn.Linear(config.width, 1)
         nn.init.normal_(self.ages.weight, std=0.02)
-        self.backbone = LlamaModel(
-            LlamaConfig(
-                vocab_size=1,  # it never embeds a token itself
-                hidden_size=config.width,
-                intermediate_size=config.inner,
-                num_hidden_layers=config.depth,
-                num_attention_heads=config.heads,
-                max_position_embeddings=4096,
-                bos_token_id=None,
-                eos_token_id=None,
-            )
-        )
+        self.backbone = backbone
 
     def text_at(self, encoded: Tensor, token: Tensor, age: Tensor) -> Tensor:
         """What the text adds to each step.
@@ -150,18 +147,10 @@ class SpeechLM(nn.Module):
         before = torch.where(batch.begin[..., None], self.begin.to(before.dtype), before)
         encoded = self.text(batch.texts).flatten(0, 1)
         x = before + self.text_at(encoded, batch.token, batch.age)
+        assert self.backbone is not None, "a model without a backbone only generates"
         states = self.backbone(inputs_embeds=x, use_cache=False).last_hidden_state
         codes = self.head.loss(states, slots) * (mask & batch.real[..., None])
         going = self.advance(states).squeeze(-1).float()
         told = batch.real & (batch.token >= 0)
         advance = F.binary_cross_entropy_with_logits(going, batch.advance, reduction="none") * told
         return codes, advance
-
-    def step(self, x: Tensor, cache: Cache) -> Tensor:
-        """Runs inputs [B, S, D] after what the cache holds; the last state [B, D].
-
-        The cache grows by S steps.
-        """
-        out = self.backbone(inputs_embeds=x, past_key_values=cache, use_cache=True)
-        state: Tensor = out.last_hidden_state[:, -1]
-        return state

@@ -16,6 +16,7 @@ from codeclm import checkpoint
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import read_prepared
 from codeclm.training import Run, cosine
+from codeclm.tts.backbone import llama
 from codeclm.tts.data import Sequences
 from codeclm.tts.model import Batch, ModelConfig, SpeechLM
 
@@ -64,7 +65,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     }
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
-    model = SpeechLM(config.model, spec.streams, len(prepared.tokenizer.tokens))
+    vocabulary = len(prepared.tokenizer.tokens)
+    model = SpeechLM(config.model, spec.streams, vocabulary, llama(config.model))
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )

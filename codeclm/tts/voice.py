@@ -47,7 +47,9 @@ class Voice:
         return cls.from_wav(wav, codec, name or Path(path).stem, where=str(path))
 
     @classmethod
-    def from_wav(cls, wav: Tensor, codec: Codec, name: str, where: str = "reference") -> "Voice":
+    def from_wav(
+        cls, wav: Tensor, codec: Codec, name: str = "voice", where: str = "the reference"
+    ) -> "Voice":
         """Makes a voice from sound [1, N] at the codec's sample rate; errors as `from_audio`."""
         rate = codec.spec.sample_rate
         if not torch.isfinite(wav).all():
@@ -67,12 +69,19 @@ class Voice:
         return cls(codec.encode(wav[None])[0], name, codec.spec.name, codec.spec.fingerprint)
 
     def save(self, path: str | Path) -> None:
-        """Writes the voice file."""
+        """Writes the voice file, whole or not at all."""
+        path = Path(path)
         audio.check_folder(path)
         about = {"name": self.name, "codec": self.codec, "fingerprint": self.fingerprint}
-        save_file(
-            {"codes": self.codes.to(torch.int16).contiguous()}, path, {"voice": json.dumps(about)}
-        )
+        temporary = path.with_name(f".{path.name}.tmp")
+        codes = self.codes.to(torch.int16).contiguous()
+        try:
+            save_file({"codes": codes}, temporary, {"voice": json.dumps(about)})
+            temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"cannot write {path}: {error}") from None
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Voice":

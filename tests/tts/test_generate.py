@@ -46,7 +46,7 @@ def test_the_voice_changes_the_sound_and_is_prefilled_once(tts, voice):
     with_voice = tts.speak("Hello.", voice=voice, seed=0).wav
     cache = tts._prefill(voice)
     assert tts._prefill(voice) is cache
-    assert cache.get_seq_length() == voice.codes.shape[1]
+    assert cache.length == voice.codes.shape[1]
     without = tts.speak("Hello.", seed=0).wav
     assert len(with_voice) != len(without) or not torch.equal(with_voice, without)
 
