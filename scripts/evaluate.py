@@ -32,7 +32,7 @@ from rich.progress import track
 from torch import Tensor
 
 from codeclm.audio import resample, write
-from codeclm.data_prep.corpus import Utterance, read_audio, read_manifest
+from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation import asr, audio_metrics, speaker, stats
 
 RATE = 16000  # of every judge

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from codeclm import Voice, load_codec
-from codeclm.data_prep.corpus import read_audio, read_manifest
+from codeclm.corpus import read_audio, read_manifest
 
 # name of the voice: speaker of the corpus. The first in the alphabet is the default.
 VOICES = {

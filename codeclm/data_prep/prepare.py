@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from codeclm.codecs import Codec, load_codec
 from codeclm.config import Config, load_config
+from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.data_prep.align import align, train_aligner
-from codeclm.data_prep.corpus import Utterance, read_audio, read_manifest
 from codeclm.data_prep.shards import (
     read_codes,
     write_codes,

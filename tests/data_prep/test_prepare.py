@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from codeclm import load_codec
+from codeclm.corpus import read_audio, read_manifest
 from codeclm.data_prep import prepare
-from codeclm.data_prep.corpus import read_audio, read_manifest
 from codeclm.data_prep.shards import read_codes, read_prepared
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codeclm.codecs.house.features import HIGHEST, HOP, LOWEST, SAMPLE_RATE, WINDOW
-from codeclm.data_prep.corpus import read_audio, read_manifest
+from codeclm.corpus import read_audio, read_manifest
 
 
 def cache_corpus(manifest: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from codeclm.data_prep.corpus import Utterance, read_audio, read_manifest
+from codeclm.corpus import Utterance, read_audio, read_manifest
 
 RATE = 24000
 

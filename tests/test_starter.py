@@ -1,0 +1,143 @@
+"""The shipped model, as a newcomer meets it: the real command, in an empty folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import codeclm
+
+STARTER = Path(codeclm.__file__).parent / "starter"
+RATE = 24_000
+
+
+@pytest.fixture
+def command(tmp_path):
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "codeclm", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_it_speaks(command, tmp_path):
+    code, out, err = command(
+        *("speak", "The birch canoe slid on the smooth planks."),
+        *("--out", "hello.wav", "--seed", "1", "--json"),
+    )
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    wav, rate = soundfile.read(tmp_path / "hello.wav")
+    assert rate == told["sample_rate"] == RATE
+    assert told["audio_seconds"] == len(wav) / RATE
+    assert 1.5 < told["audio_seconds"] < 6
+    assert told["seed"] == 1
+    assert told["speed"] > 0
+    assert told["first_audio_ms"] > 0
+    assert 0.02 < np.sqrt((wav**2).mean()) < 0.5
+    assert np.abs(wav).max() <= 1
+
+
+def test_it_clones(command, clips, tmp_path):
+    reference = sorted(clips.parent.glob("*.opus"))[0]
+    code, _, err = command("speak", "Hello there.", "--voice", str(reference), "--out", "a.flac")
+    assert (code, err) == (0, "")
+    assert command("voice", "make", str(reference), "--out", "me.voice.safetensors")[0] == 0
+    code, _, _ = command("speak", "Hello there.", "--voice", "me.voice.safetensors")
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.flac",
+        "me.voice.safetensors",
+        "speech.wav",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros(2 * RATE), "is silent"),
+        (np.random.default_rng(0).normal(size=RATE // 2) * 0.1, "holds 0.5 s of speech"),
+        (np.zeros(0), "is empty"),
+        (np.full(2 * RATE, np.nan), "NaN or infinite"),
+        (b"not audio", "cannot read bad.wav as audio"),
+        (b"", "bad.wav is empty"),
+    ],
+)
+def test_a_bad_reference_is_one_line_and_no_file(command, tmp_path, samples, reason):
+    if isinstance(samples, bytes):
+        (tmp_path / "bad.wav").write_bytes(samples)
+    else:
+        soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
+    code, out, err = command("speak", "Hello.", "--voice", "bad.wav")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert reason in err
+    assert "bad.wav" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["  "], "the text is empty"),
+        (["🙂"], "nothing to pronounce"),
+        (["Hi.", "--out", "/nowhere/a.wav"], "cannot write /nowhere/a.wav"),
+        (["Hi.", "--voice", "nobody"], "no stock voice 'nobody'; there is bella"),
+        (["Hi.", "--model", "nothing"], "no model 'nothing'"),
+        (["Hi.", "--model", str(STARTER / "house-fsq")], "not a speech model"),
+    ],
+)
+def test_other_mistakes_are_one_line_and_no_file(command, tmp_path, arguments, reason):
+    code, out, err = command("speak", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert reason in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_another_codec_is_refused(command, runs):
+    code, _, err = command(
+        *("speak", "Hi.", "--model", str(runs / "tts" / "final")),
+        *("--codec", str(STARTER / "house-fsq")),
+    )
+    assert code == 2
+    assert "was trained on codec tiny" in err
+    assert err.count("\n") == 1
+
+
+def test_stock_voices_and_codecs_are_listed(command):
+    assert command("voice", "list")[1].split() == [
+        *("bella", "fenrir", "george", "heart", "isabella", "michael")
+    ]
+    code, out, _ = command("codec", "list")
+    assert (code, out.split(":")[0]) == (0, "house-fsq")
+
+
+def test_shipped_weights_are_small_and_carry_their_card():
+    weights = list(STARTER.rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in weights) < 60e6
+    for folder in ("house-fsq", "vocoder", "tts"):
+        for name in ("weights.safetensors", "config.yaml", "meta.json", "README.md"):
+            assert (STARTER / folder / name).is_file(), f"{folder}/{name}"
+
+
+def test_the_starter_streams_what_it_speaks():
+    tts = codeclm.load_tts("starter")
+    speech = tts.speak("One. Two.", seed=5)
+    chunks = [chunk.numpy() for chunk in tts.stream("One. Two.", seed=5)]
+    assert np.array_equal(np.concatenate(chunks), speech.wav.numpy())
+    assert not speech.interventions
