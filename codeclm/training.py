@@ -7,8 +7,11 @@ was stopped needs only its weights, its optimizers and that number to go on bit 
 import json
 import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,28 @@ def cosine(step: int, steps: int, warmup: int) -> float:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that gets an entry when the process is asked to stop; a second request ends it."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread hears signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Run:
@@ -61,23 +86,27 @@ class Run:
     def steps(self, total: int, seed: int, label: str) -> Iterator[int]:
         """Yields the numbers of the steps still to do, seeding torch before each.
 
-        Saves every few minutes, at the end, and when interrupted between two steps.
+        Saves every few minutes and at the end. Ctrl-C, or a polite kill, lets the step in hand
+        finish, saves, and then raises KeyboardInterrupt.
         """
         last = saved = time.monotonic()
-        with tqdm(total=total, initial=self.step, desc=label, unit="step", mininterval=5) as bar:
-            self.bar = bar
-            try:
-                while self.step < total:
-                    torch.manual_seed(seed * 1_000_003 + self.step)
-                    yield self.step
-                    now = time.monotonic()
-                    self.step, self.seconds, last = self.step + 1, self.seconds + now - last, now
-                    bar.update()
-                    if now - saved > self.every:
-                        self.save()
-                        saved = now
-            finally:
-                self.save()
+        with (
+            tqdm(
+                total=total, initial=self.step, desc=label, unit="step", mininterval=5
+            ) as self.bar,
+            _asked_to_stop() as asked,
+        ):
+            while self.step < total:
+                torch.manual_seed(seed * 1_000_003 + self.step)
+                yield self.step
+                now = time.monotonic()
+                self.step, self.seconds, last = self.step + 1, self.seconds + now - last, now
+                self.bar.update()
+                if asked or now - saved > self.every or self.step == total:
+                    self.save()
+                    saved = now
+                if asked:
+                    raise KeyboardInterrupt
 
     def check(self, loss: Tensor) -> None:
         """Stops a training whose loss is not finite before the optimizer moves."""

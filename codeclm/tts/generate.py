@@ -213,7 +213,7 @@ class TTS:
         return self._prefilled[id(voice)][1]
 
 
-def split_sentences(text: str, longest: int = 300) -> list[str]:
+def split_sentences(text: str, longest: int = 160) -> list[str]:
     """Cuts a text at sentence ends into parts of up to about `longest` characters.
 
     Short sentences stay together, so that one breath carries them; a sentence is never cut.

@@ -1,6 +1,7 @@
 """The codec recipe runs from clips to a codec, and a stopped run goes on bit for bit."""
 
 import json
+import signal
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def test_a_stopped_codec_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
 
     whole = weights("steps=4", f"out={tmp_path / 'whole'}")
     stop_after(train, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
+    assert torch.load(tmp_path / "parts" / "resume.pt", weights_only=True)["step"] == 2
     parts = weights("steps=4", f"out={tmp_path / 'parts'}")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -51,18 +53,19 @@ def test_a_stopped_vocoder_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
 
     whole = weights("steps=4", f"out={tmp_path / 'whole'}")
     stop_after(train_vocoder, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
+    assert torch.load(tmp_path / "parts" / "resume.pt", weights_only=True)["step"] == 2
     parts = weights("steps=4", f"out={tmp_path / 'parts'}")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def stop_after(module, steps, start):
-    """Interrupts a training as Ctrl-C would, after so many steps."""
+    """Presses Ctrl-C in the middle of a step, as people do."""
     real, done = module.cosine, []
 
     def interrupting(*arguments):
-        if len(done) == steps:
-            raise KeyboardInterrupt
         done.append(1)
+        if len(done) == steps:
+            signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
     module.cosine = interrupting
@@ -71,6 +74,7 @@ def stop_after(module, steps, start):
             start()
     finally:
         module.cosine = real
+    assert len(done) == steps
 
 
 def test_another_corpus_does_not_get_a_wrong_cache(runs, tmp_path, clips):
