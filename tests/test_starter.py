@@ -9,27 +9,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 import codeclm
+from codeclm.cli import app
 
 STARTER = Path(codeclm.__file__).parent / "starter"
 RATE = 24_000
 
 
 @pytest.fixture
-def command(tmp_path):
+def command(tmp_path, monkeypatch):
+    """Runs the command line in an empty folder, without a network; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "codeclm", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.returncode, done.stdout, done.stderr
+        done = CliRunner().invoke(app, list(arguments))
+        return done.exit_code, done.stdout, done.stderr
 
     return run
+
+
+def test_the_installed_command_speaks(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "codeclm", "speak", "Hello.", "--out", "hello.wav"],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("hello.wav: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["hello.wav"]
 
 
 def test_it_speaks(command, tmp_path):

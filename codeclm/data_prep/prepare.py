@@ -45,7 +45,7 @@ class Preparation(Config):
     tokenizer: str = "phonemes"
     vocabulary: int = 512
     shard: int = 500
-    align_steps: int = 1500
+    align_steps: int = 900
     train_split: str = "train"
     seed: int = 0
 
