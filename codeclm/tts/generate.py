@@ -22,7 +22,7 @@ from codeclm.tts.backbone import Cache, Decoder
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.voice import Voice
 
-TEMPERATURE = 0.6
+TEMPERATURE = 0.3
 OLDEST = 1.2  # seconds after which a token must give way
 LARGEST_CHUNK = 8  # frames decoded at a time, once the first have been heard
 SENTENCE_END = re.compile(r"(?<=[.!?…।])[\"')\]]*\s+")
