@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from codeclm.tts.generate import OLDEST, load_tts, split_sentences
+from codeclm.tts.generate import OLDEST, TEMPERATURE, load_tts, split_sentences
 from codeclm.tts.voice import Voice
 
 
@@ -20,7 +20,7 @@ def test_joined_stream_equals_speech_and_offline_decoding(tts, voice):
     assert len(chunks) > 3
     assert torch.equal(torch.cat(chunks), speech.wav)
     ids = tts.tokenizer.encode("A short test. And another one.")
-    frames = list(tts.frames(ids, voice, 0.6, torch.Generator().manual_seed(3)))
+    frames = list(tts.frames(ids, voice, TEMPERATURE, torch.Generator().manual_seed(3)))
     offline = tts.codec.decode(torch.stack(frames, dim=2))[0, 0]
     assert (offline - speech.wav).abs().max() < 1e-4
 
