@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -71,9 +72,15 @@ class Run:
         self.seconds = 0.0
         saved = folder / "resume.pt"
         if saved.exists():
-            state = torch.load(saved, map_location="cpu", weights_only=True)
-            for name, part in parts.items():
-                part.load_state_dict(state[name])
+            try:
+                state = torch.load(saved, map_location="cpu", weights_only=True)
+                for name, part in parts.items():
+                    part.load_state_dict(state[name])
+            except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+                raise ValueError(
+                    f"{saved} is not of this configuration, or damaged: give the run another "
+                    "`out` folder, or remove that file to begin anew"
+                ) from error
             self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:

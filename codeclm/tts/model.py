@@ -12,6 +12,7 @@ A voice is frames of the same speaker that went before, read without text.
 from dataclasses import dataclass
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,6 +44,15 @@ class ModelConfig(Config):
     text_width: int = 192
     text_depth: int = 3
     frame_dropout: float = 0.1
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "ModelConfig":
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}: "
+                "each head turns pairs of numbers"
+            )
+        return self
 
 
 @dataclass(frozen=True)

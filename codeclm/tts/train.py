@@ -54,15 +54,15 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     config = load_config(TtsTraining, config_path, overrides)
     prepared = read_prepared(config.data)
     spec = prepared.spec
-    sequences = {
-        split: Sequences(
-            [item for item in prepared.items if item.split == split],
-            config.frames,
-            config.batch,
-            config.seed,
-        )
-        for split in ("train", "dev")
-    }
+    sequences = {}
+    for split in ("train", "dev"):
+        items = [item for item in prepared.items if item.split == split]
+        if not items:
+            raise ValueError(
+                f"{config.data} has no utterance in the split {split!r}: give some rows of the "
+                f'manifest "split": "{split}" and prepare it again'
+            )
+        sequences[split] = Sequences(items, config.frames, config.batch, config.seed)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
     vocabulary = len(prepared.tokenizer.tokens)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 
 import pytest
@@ -66,3 +67,23 @@ def test_the_rate_rises_then_falls():
 def test_unprepared_data_is_refused(tmp_path, tiny):
     with pytest.raises(ValueError, match="is no finished corpus"):
         train.run(None, ["name=x", f"data={tmp_path}", f"out={tmp_path / 'o'}", *tiny["tts"]])
+
+
+def test_data_without_a_dev_split_is_refused(runs, tmp_path, settings):
+    data = tmp_path / "data"
+    shutil.copytree(runs / "data", data)
+    text = data / "text.jsonl"
+    text.write_text(text.read_text().replace('"split": "dev"', '"split": "train"'))
+    with pytest.raises(ValueError, match="has no utterance in the split 'dev'"):
+        train.run(None, [*settings, f"data={data}", f"out={tmp_path / 'o'}"])
+
+
+def test_a_run_folder_of_another_model_is_refused(runs, settings):
+    with pytest.raises(ValueError, match=r"resume.pt is not of this configuration"):
+        train.run(None, [*settings, f"out={runs / 'tts'}", "model.width=64"])
+
+
+def test_sizes_that_do_not_fit_are_refused_before_anything_runs(settings, tmp_path):
+    with pytest.raises(ValueError, match="width 30 must be a multiple of twice the heads, 4"):
+        train.run(None, [*settings, f"out={tmp_path / 'o'}", "model.width=30"])
+    assert not list(tmp_path.iterdir())

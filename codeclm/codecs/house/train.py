@@ -9,9 +9,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from pydantic import model_validator
 
 from codeclm import checkpoint
-from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, reconstruction_loss
+from codeclm.codecs.house.autoencoder import (
+    STRIDE,
+    Autoencoder,
+    AutoencoderConfig,
+    reconstruction_loss,
+)
 from codeclm.codecs.house.data import Crops, cache_corpus
 from codeclm.codecs.house.features import log_mel
 from codeclm.config import Config, load_config
@@ -42,6 +48,12 @@ class CodecTraining(Config):
     mixed_precision: str = "bf16"
     every: int = 500
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _whole_frames(self) -> "CodecTraining":
+        if self.frames % STRIDE:
+            raise ValueError(f"frames {self.frames} must be a multiple of {STRIDE}")
+        return self
 
 
 def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
