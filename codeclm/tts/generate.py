@@ -25,6 +25,7 @@ from codeclm.tts.voice import Voice
 TEMPERATURE = 0.3
 OLDEST = 1.2  # seconds after which a token must give way
 LARGEST_CHUNK = 8  # frames decoded at a time, once the first have been heard
+KEPT_VOICES = 16  # whose prefilled caches stay in memory
 SENTENCE_END = re.compile(r"(?<=[.!?…।])[\"')\]]*\s+")
 
 
@@ -200,7 +201,7 @@ class TTS:
 
     @torch.inference_mode()
     def _prefill(self, voice: Voice | None) -> Cache:
-        """The backbone's cache after hearing a voice; computed once for each voice."""
+        """The backbone's cache after hearing a voice; computed once, kept for the last few."""
         if voice is None:
             return self.decoder.start()
         if id(voice) not in self._prefilled:
@@ -209,6 +210,8 @@ class TTS:
             x = torch.cat([model.begin[None, None], heard], dim=1) + model.silent
             cache = self.decoder.start()
             self.decoder(x, cache)
+            if len(self._prefilled) == KEPT_VOICES:
+                del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache
         return self._prefilled[id(voice)][1]
 

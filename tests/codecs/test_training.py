@@ -26,35 +26,24 @@ def test_a_trained_codec_loads_and_speaks(runs, codec, clips):
     assert load_codec(runs / "codec" / "final").spec == codec.spec
 
 
-def test_a_stopped_codec_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
-    common = ["name=tiny", f"manifest={clips}", f"cache={runs / 'cache'}", *tiny["codec"]]
+@pytest.mark.parametrize(
+    ("module", "settings"),
+    [(train, ["name=tiny"]), (train_vocoder, ["adversarial_from=1"])],
+    ids=["codec", "vocoder"],
+)
+def test_a_stopped_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny, module, settings):
+    size = tiny["codec"] if module is train else tiny["vocoder"]
+    common = [f"manifest={clips}", f"cache={runs / 'cache'}", "steps=4", *settings, *size]
 
-    def weights(*settings: str) -> dict[str, torch.Tensor]:
-        return load_file(train.run(None, [*common, *settings]) / "weights.safetensors")
+    def weights(name: str) -> dict[str, torch.Tensor]:
+        folder = module.run(None, [*common, f"out={tmp_path / name}"])
+        return load_file(folder / "weights.safetensors")
 
-    whole = weights("steps=4", f"out={tmp_path / 'whole'}")
-    stop_after(train, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
+    whole = weights("whole")
+    stop_after(module, 2, lambda: weights("parts"))
     assert torch.load(tmp_path / "parts" / "resume.pt", weights_only=True)["step"] == 2
-    parts = weights("steps=4", f"out={tmp_path / 'parts'}")
+    parts = weights("parts")
     assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-
-
-def test_a_stopped_vocoder_run_goes_on_bit_for_bit(runs, tmp_path, clips, tiny):
-    common = [
-        f"manifest={clips}",
-        f"cache={runs / 'cache'}",
-        "adversarial_from=1",
-        *tiny["vocoder"],
-    ]
-
-    def weights(*settings: str) -> dict[str, torch.Tensor]:
-        return load_file(train_vocoder.run(None, [*common, *settings]) / "weights.safetensors")
-
-    whole = weights("steps=4", f"out={tmp_path / 'whole'}")
-    stop_after(train_vocoder, 2, lambda: weights("steps=4", f"out={tmp_path / 'parts'}"))
-    assert torch.load(tmp_path / "parts" / "resume.pt", weights_only=True)["step"] == 2
-    parts = weights("steps=4", f"out={tmp_path / 'parts'}")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
