@@ -41,6 +41,10 @@ class Checkpoint:
     config: dict[str, Any]
     meta: dict[str, Any]
 
+    def weights(self) -> dict[str, "Tensor"]:
+        """The tensors in single precision, to compute with."""
+        return {name: tensor.float() for name, tensor in self.tensors.items()}
+
 
 def save(
     folder: str | Path, tensors: Mapping[str, "Tensor"], config: Config, meta: Mapping[str, JSON]

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from codeclm import checkpoint
+from codeclm.config import Config
+
 
 def cosine(step: int, steps: int, warmup: int) -> float:
     """Learning-rate factor: a straight rise over `warmup` steps, then half a cosine to 0.02."""
@@ -27,6 +30,12 @@ def cosine(step: int, steps: int, warmup: int) -> float:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Gives every parameter of an optimizer the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 @contextmanager
@@ -114,6 +123,16 @@ class Run:
                     saved = now
                 if asked:
                     raise KeyboardInterrupt
+
+    def finish(self, model: nn.Module, config: Config, **about: Any) -> Path:
+        """Writes the finished model to the sub-folder `final`, in half precision; that folder."""
+        final = self.folder / "final"
+        weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
+        hours = round(self.seconds / 3600, 3)
+        checkpoint.save(
+            final, weights, config, {**about, "steps": self.step, "hours_trained": hours}
+        )
+        return final
 
     def check(self, loss: Tensor) -> None:
         """Stops a training whose loss is not finite before the optimizer moves."""

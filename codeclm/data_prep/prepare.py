@@ -66,6 +66,21 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     tokenizer, ids = _texts(config, utterances)
     codec = load_codec(config.codec)
     codes = _codes(config, utterances, codec)
+    done = config.out / "report.json"
+    made_with = {
+        "codec": codec.spec.to_dict(),
+        "align_steps": config.align_steps,
+        "train_split": config.train_split,
+        "seed": config.seed,
+    }
+    if done.exists():
+        before = json.loads(done.read_text("utf-8"))
+        if before["made_with"] == json.loads(json.dumps(made_with)):
+            print(
+                f"{before['utterances']} utterances, {before['hours']} h, as before; {config.out}"
+            )
+            return config.out
+        done.unlink()
     trained = [i for i, u in enumerate(utterances) if u.split == config.train_split]
     model, loss = train_aligner(
         codec.spec.streams,
@@ -89,9 +104,9 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         "tokens": sum(map(len, ids)),
         "unaligned": unaligned,
         "aligner_loss": round(loss, 4),
-        "codec": codec.spec.to_dict(),
+        "made_with": made_with,
     }
-    write_text(config.out / "report.json", json.dumps(report, indent=1))
+    write_text(done, json.dumps(report, indent=1))
     print(f"{len(utterances)} utterances, {hours:.2f} h, {unaligned} not aligned; {config.out}")
     return config.out
 
@@ -117,7 +132,10 @@ def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer,
         json.dumps({"id": u.id, "speaker": u.speaker, "split": u.split, "ids": tokens})
         for u, tokens in zip(utterances, ids, strict=True)
     )
-    write_text(config.out / "text.jsonl", "\n".join(rows) + "\n")
+    text, path = "\n".join(rows) + "\n", config.out / "text.jsonl"
+    if not path.exists() or path.read_text("utf-8") != text:
+        (config.out / "report.json").unlink(missing_ok=True)  # what follows is of another text
+        write_text(path, text)
     write_text(config.out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
     return tokenizer, ids
 
@@ -130,6 +148,7 @@ def _codes(config: Preparation, utterances: list[Utterance], codec: Codec) -> li
     with tqdm(total=len(utterances), desc=f"tokenize with {codec.spec.name}", unit="clip") as bar:
         for first in range(0, len(utterances), config.shard):
             part = utterances[first : first + config.shard]
+            names = [utterance.id for utterance in part]
             path = folder / f"{first // config.shard:05d}.safetensors"
             if not path.exists():
                 made = []
@@ -137,8 +156,8 @@ def _codes(config: Preparation, utterances: list[Utterance], codec: Codec) -> li
                     wav = read_audio(utterance, codec.spec.sample_rate)
                     made.append(codec.encode(wav[None])[0])
                     bar.update()
-                write_codes(path, made, codec.spec)
+                write_codes(path, names, made, codec.spec)
             else:
                 bar.update(len(part))
-            codes += read_codes(path, codec.spec.fingerprint)[1]
+            codes += read_codes(path, names, codec.spec.fingerprint)[2]
     return [c.long() for c in codes]

@@ -3,7 +3,7 @@
     tokenizer.json        rebuilds the tokenizer
     text.jsonl            one row an utterance: id, speaker, split, ids (tokens)
     codes/00000.safetensors ...   `codes` [K, sum T] int16 and `frames` [n] of n utterances in a
-                          row, with the codec's spec and fingerprint in the header
+                          row, with their ids and the codec's spec and fingerprint in the header
     durations.safetensors `durations` [sum L] int16: codec frames a token lasts; all 0: not aligned
     report.json           written last: the corpus is complete
 
@@ -61,30 +61,40 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
     os.replace(temporary, path)
 
 
-def write_codes(path: Path, codes: Sequence[Tensor], spec: CodecSpec) -> None:
-    """Writes one shard: a list of codes [K, T]."""
+def write_codes(path: Path, ids: Sequence[str], codes: Sequence[Tensor], spec: CodecSpec) -> None:
+    """Writes one shard: the ids of its utterances and their codes [K, T]."""
     tensors = {
         "codes": torch.cat(list(codes), dim=1).to(torch.int16).contiguous(),
         "frames": torch.tensor([c.shape[1] for c in codes], dtype=torch.int32),
     }
-    write_tensors(path, tensors, {"spec": json.dumps(spec.to_dict())})
+    # One entry: safetensors keeps no order between several, and a shard's bytes must not vary.
+    write_tensors(path, tensors, {"made": json.dumps({"spec": spec.to_dict(), "ids": list(ids)})})
 
 
-def read_codes(path: Path, fingerprint: str | None = None) -> tuple[CodecSpec, list[Tensor]]:
-    """The spec and the list of codes [K, T] of a shard.
+def read_codes(
+    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+) -> tuple[CodecSpec, list[str], list[Tensor]]:
+    """The spec, the utterance ids and the codes [K, T] of a shard.
 
     Raises:
-        ValueError: the codes are of other weights than `fingerprint`.
+        ValueError: the codes are of other utterances than `ids`, or other weights than
+            `fingerprint`.
     """
     with safe_open(path, "pt") as file:
-        spec = CodecSpec.from_dict(json.loads(file.metadata()["spec"]))
+        made = json.loads(file.metadata()["made"])
+        spec, found = CodecSpec.from_dict(made["spec"]), made["ids"]
         if fingerprint not in (None, spec.fingerprint):
             raise ValueError(
                 f"{path} holds codes of {spec.name} {spec.fingerprint}, not of {fingerprint}: "
                 "prepare the corpus again into another folder"
             )
+        if ids is not None and found != list(ids):
+            raise ValueError(
+                f"{path} holds other utterances than the manifest has at this place: prepare the "
+                "corpus again into another folder"
+            )
         codes, frames = file.get_tensor("codes"), file.get_tensor("frames")
-    return spec, list(codes.split(frames.tolist(), dim=1))
+    return spec, found, list(codes.split(frames.tolist(), dim=1))
 
 
 def read_prepared(folder: Path) -> Prepared:
@@ -94,16 +104,18 @@ def read_prepared(folder: Path) -> Prepared:
     rows: list[dict[str, Any]] = [
         json.loads(line) for line in (folder / "text.jsonl").read_text("utf-8").splitlines()
     ]
+    ids: list[str] = []
     codes: list[Tensor] = []
     spec: CodecSpec | None = None
     for shard in sorted((folder / "codes").glob("*.safetensors")):
-        spec, some = read_codes(shard, spec.fingerprint if spec else None)
+        spec, names, some = read_codes(shard, fingerprint=spec.fingerprint if spec else None)
+        ids += names
         codes += some
     with safe_open(folder / "durations.safetensors", "pt") as file:
         flat = file.get_tensor("durations")
     spent = [tuple(d.tolist()) for d in flat.split([len(row["ids"]) for row in rows])]
-    if spec is None or len(codes) != len(rows):
-        raise ValueError(f"{folder} has {len(rows)} texts and {len(codes)} codes: prepare it again")
+    if spec is None or ids != [row["id"] for row in rows]:
+        raise ValueError(f"{folder}: texts and codes are not of the same utterances: prepare again")
     items = [
         Item(row["id"], row["speaker"], row["split"], tuple(row["ids"]), code, time)
         for row, code, time in zip(rows, codes, spent, strict=True)

@@ -70,9 +70,9 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
     config = ModelConfig(**saved.config)
     backbone: dict[str, Tensor] = {}
     rest: dict[str, Tensor] = {}
-    for key, tensor in saved.tensors.items():
+    for key, tensor in saved.weights().items():
         part = backbone if key.startswith("backbone.") else rest
-        part[key.removeprefix("backbone.")] = tensor.float()
+        part[key.removeprefix("backbone.")] = tensor
     model = SpeechLM(config, spec.streams, len(tokenizer.tokens))
     model.load_state_dict(rest)
     voices = {

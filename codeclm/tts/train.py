@@ -12,10 +12,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from codeclm import checkpoint
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import read_prepared
-from codeclm.training import Run, cosine
+from codeclm.training import Run, cosine, set_rate
 from codeclm.tts.backbone import llama
 from codeclm.tts.data import Sequences
 from codeclm.tts.model import Batch, ModelConfig, SpeechLM
@@ -95,9 +94,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         return {f"dev_{name}": sum(r[name].item() for r in rows) / len(rows) for name in rows[0]}
 
     for step in run.steps(config.steps, config.seed, config.name):
-        rate = config.learning_rate * cosine(step, config.steps, config.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
         loss, shown = losses(sequences["train"].batch(step))
         run.check(loss)
         accelerator.backward(loss)
@@ -110,20 +107,14 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             run.log(**validate())
 
     reached = {name: round(value, 4) for name, value in validate().items()}
-    final = config.out / "final"
-    checkpoint.save(
-        final,
-        {name: tensor.half() for name, tensor in model.state_dict().items()},
+    final = run.finish(
+        model,
         config.model,
-        {
-            "kind": "tts",
-            "name": config.name,
-            "codec": spec.to_dict(),
-            "tokenizer": prepared.tokenizer.state(),
-            "steps": config.steps,
-            "hours_trained": round(run.seconds / 3600, 3),
-            **reached,
-        },
+        kind="tts",
+        name=config.name,
+        codec=spec.to_dict(),
+        tokenizer=prepared.tokenizer.state(),
+        **reached,
     )
     print(f"{config.name}: {reached['dev_bits_per_second']:.0f} bits a second on dev; {final}")
     return final

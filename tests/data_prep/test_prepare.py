@@ -52,9 +52,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(runs, settings, tmp_p
 
 def test_codes_of_another_codec_are_refused(runs, settings, tmp_path):
     prepare.run(None, settings)
-    spec, _ = read_codes(tmp_path / "codes" / "00000.safetensors")
+    spec, _, _ = read_codes(tmp_path / "codes" / "00000.safetensors")
     with pytest.raises(ValueError, match="not of 0123456789abcdef"):
-        read_codes(tmp_path / "codes" / "00000.safetensors", "0123456789abcdef")
+        read_codes(tmp_path / "codes" / "00000.safetensors", fingerprint="0123456789abcdef")
     assert spec.fingerprint == load_codec(runs / "codec" / "final").spec.fingerprint
 
 
@@ -81,3 +81,24 @@ def test_a_speaker_in_train_and_unseen_is_refused(runs, settings, clips):
             prepare.run(None, [*settings, f"manifest={leaking}"])
     finally:
         leaking.unlink()
+
+
+def test_a_second_run_leaves_everything_as_it_is(settings, tmp_path):
+    prepare.run(None, settings)
+    stamp = os.stat(tmp_path / "durations.safetensors").st_mtime_ns
+    prepare.run(None, settings)
+    assert os.stat(tmp_path / "durations.safetensors").st_mtime_ns == stamp
+    prepare.run(None, [*settings, "align_steps=3"])
+    assert os.stat(tmp_path / "durations.safetensors").st_mtime_ns != stamp
+
+
+def test_codes_of_other_utterances_are_refused(settings, clips):
+    prepare.run(None, settings)
+    rows = clips.read_text().splitlines()
+    shorter = clips.with_name("shorter.jsonl")
+    shorter.write_text("\n".join(rows[1:]))
+    try:
+        with pytest.raises(ValueError, match="holds other utterances than the manifest"):
+            prepare.run(None, [*settings, f"manifest={shorter}"])
+    finally:
+        shorter.unlink()

@@ -7,6 +7,7 @@ mirror image back. Working on spectra it trains in minutes on a CPU; sound is th
 import torch
 from torch import Tensor, nn
 
+from codeclm.checkpoint import Checkpoint
 from codeclm.codecs.house.features import MELS
 from codeclm.codecs.house.fsq import FSQ
 from codeclm.codecs.house.nn import Down, Stack, Up
@@ -46,6 +47,13 @@ class Autoencoder(nn.Module):
         self.up = Up(STRIDE, slow, fast)
         self.decode_fast = Stack(fast, config.fast_depth)
         self.leave = nn.Linear(fast, MELS)
+
+    @classmethod
+    def load(cls, saved: Checkpoint) -> "Autoencoder":
+        """The frozen network of a checkpoint."""
+        model = cls(AutoencoderConfig(**saved.config))
+        model.load_state_dict(saved.weights())
+        return model.eval().requires_grad_(False)
 
     def latent(self, mel: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
         """What enters the bottleneck, [B, T, dims], for mel [B, 4 T, 100]."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from codeclm import checkpoint
 from codeclm.codecs.base import Codec, CodecSpec, Stream
-from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, AutoencoderConfig, Past
+from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, Past
 from codeclm.codecs.house.features import HOP, SAMPLE_RATE, WINDOW, log_mel
 from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig, VocoderState
 
@@ -49,16 +49,14 @@ class HouseCodec(Codec):
     def load(cls, folder: Path) -> "HouseCodec":
         """Reads a codec folder and the vocoder it names."""
         saved = checkpoint.load(folder)
-        tensors = {name: tensor.float() for name, tensor in saved.tensors.items()}
-        autoencoder = Autoencoder(AutoencoderConfig(**saved.config))
-        autoencoder.load_state_dict(tensors)
         place = folder / saved.meta["vocoder"]
         if not place.is_dir():
             raise ValueError(f"{folder} needs the vocoder {place}, which is not there")
         sound = checkpoint.load(place)
         vocoder = Vocoder(VocoderConfig(**sound.config))
-        vocoder.load_state_dict({name: tensor.float() for name, tensor in sound.tensors.items()})
-        return cls(saved.meta["name"], autoencoder, vocoder, checkpoint.fingerprint(saved.tensors))
+        vocoder.load_state_dict(sound.weights())
+        mark = checkpoint.fingerprint(saved.tensors)
+        return cls(saved.meta["name"], Autoencoder.load(saved), vocoder, mark)
 
     @torch.inference_mode()
     def encode(self, wav: Tensor) -> Tensor:

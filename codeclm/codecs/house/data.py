@@ -62,7 +62,8 @@ def pitch_tracker() -> Callable[[np.ndarray], np.ndarray]:
         if voiced.sum() < 2:
             return np.zeros(len(centres))
         hertz = np.exp(np.interp(centres, found.timestamps[voiced], np.log(found.pitch_hz[voiced])))
-        nearest = np.searchsorted(found.timestamps, centres).clip(0, len(voiced) - 1)
+        between = (found.timestamps[1:] + found.timestamps[:-1]) / 2
+        nearest = np.searchsorted(between, centres)
         return np.where(voiced[nearest], hertz, 0.0)
 
     return track

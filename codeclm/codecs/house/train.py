@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from pydantic import model_validator
 
-from codeclm import checkpoint
 from codeclm.codecs.house.autoencoder import (
     STRIDE,
     Autoencoder,
@@ -21,7 +20,7 @@ from codeclm.codecs.house.autoencoder import (
 from codeclm.codecs.house.data import Crops, cache_corpus
 from codeclm.codecs.house.features import log_mel
 from codeclm.config import Config, load_config
-from codeclm.training import Run, cosine
+from codeclm.training import Run, cosine, set_rate
 
 
 class CodecTraining(Config):
@@ -82,8 +81,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
 
     for step in run.steps(config.steps, config.seed, config.name):
         rate = config.learning_rate * cosine(step, config.steps, config.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer, rate)
         loss = loss_on(train, step)
         run.check(loss)
         accelerator.backward(loss)
@@ -96,19 +94,13 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             run.log(dev=validate())
 
     error = validate()
-    final = config.out / "final"
-    checkpoint.save(
-        final,
-        {name: tensor.half() for name, tensor in model.state_dict().items()},
+    final = run.finish(
+        model,
         config.model,
-        {
-            "kind": "house-codec",
-            "vocoder": "../vocoder",
-            "name": config.name,
-            "steps": config.steps,
-            "hours_trained": round(run.seconds / 3600, 3),
-            "dev_error": round(error, 4),
-        },
+        kind="house-codec",
+        name=config.name,
+        vocoder="../vocoder",
+        dev_error=round(error, 4),
     )
     print(f"{config.name}: mean absolute error of dev log-mels {error:.4f}; {final}")
     return final

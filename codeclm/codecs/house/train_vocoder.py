@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from codeclm import checkpoint
-from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig
+from codeclm.codecs.house.autoencoder import Autoencoder
 from codeclm.codecs.house.data import Crops, cache_corpus
 from codeclm.codecs.house.discriminators import (
     discriminator_loss,
@@ -23,7 +23,7 @@ from codeclm.codecs.house.discriminators import (
 from codeclm.codecs.house.features import HIGHEST, HOP, LOWEST, log_mel
 from codeclm.codecs.house.vocoder import PITCHES, Vocoder, VocoderConfig, pitch_classes
 from codeclm.config import Config, load_config
-from codeclm.training import Run, cosine
+from codeclm.training import Run, cosine, set_rate
 
 SCALES = (256, 512, 1024, 2048)  # STFT windows of the loss, in samples
 
@@ -102,7 +102,9 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     torch.manual_seed(config.seed)
     model = Vocoder(config.model)
     critics = discriminators(config.channels)
-    codecs = [_load_autoencoder(folder).to(accelerator.device) for folder in config.codecs]
+    codecs = [
+        Autoencoder.load(checkpoint.load(folder)).to(accelerator.device) for folder in config.codecs
+    ]
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.8, 0.95), weight_decay=0.01
     )
@@ -141,9 +143,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         return totals
 
     for step in run.steps(config.steps, config.seed, config.name):
-        factor = cosine(step, config.steps, config.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
         wav, pitch, mel = spectra(train, step)
         made, scores = synthesize(mel, fill(pitch) if step < config.own_pitch_from else None)
         parts = {"spectral": spectral_loss(made, wav), "pitch": pitch_loss(scores, pitch)}
@@ -156,6 +156,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             with accelerator.autocast():
                 real, fake = critic(wav[:, ear]), critic(made[:, ear].detach())
             parts["judge"] = discriminator_loss(real, fake)
+            run.check(parts["judge"])
             accelerator.backward(parts["judge"])
             judging.step()
             critics.requires_grad_(False)
@@ -177,19 +178,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             run.log(**validate())
 
     reached = validate()
-    final = config.out / "final"
-    checkpoint.save(
-        final,
-        {name: tensor.half() for name, tensor in model.state_dict().items()},
-        config.model,
-        {
-            "kind": "house-vocoder",
-            "name": config.name,
-            "steps": config.steps,
-            "hours_trained": round(run.seconds / 3600, 3),
-            **{name: round(score, 4) for name, score in reached.items()},
-        },
-    )
+    dev_scores = {name: round(score, 4) for name, score in reached.items()}
+    final = run.finish(model, config.model, kind="house-vocoder", name=config.name, **dev_scores)
     print(f"{config.name}: spectral loss on dev {reached['dev_spectral']:.4f}; {final}")
     return final
 
@@ -197,10 +187,3 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
 def fill(pitch: Tensor) -> Tensor:
     """Tracked pitch [B, M] with a calm 120 Hz where there is none."""
     return torch.where(pitch > 0, pitch, 120.0)
-
-
-def _load_autoencoder(folder: Path) -> Autoencoder:
-    saved = checkpoint.load(folder)
-    model = Autoencoder(AutoencoderConfig(**saved.config))
-    model.load_state_dict({name: tensor.float() for name, tensor in saved.tensors.items()})
-    return model.eval().requires_grad_(False)
