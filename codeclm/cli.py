@@ -247,9 +247,14 @@ def codec_list(as_json: Json = False) -> None:
         _print_json(**{name: spec.to_dict() for name, spec in specs.items()})
         return
     for name, spec in specs.items():
+        tokens = (
+            f"{spec.latent_dims} numbers a frame, continuous"
+            if spec.latent_dims
+            else f"{len(spec.streams)} streams, {spec.bitrate / 1000:.2f} kbit/s"
+        )
         print(
-            f"{name}: {spec.family}, {len(spec.streams)} streams, {spec.sample_rate} Hz, "
-            f"{spec.frame_rate:g} frames a second, {spec.bitrate / 1000:.2f} kbit/s"
+            f"{name}: {spec.family}, {spec.sample_rate} Hz, {spec.frame_rate:g} frames a second, "
+            f"{tokens}, {spec.latency_ms:.0f} ms"
         )
 
 
@@ -269,11 +274,13 @@ def codec_roundtrip(
     model = codeclm.load_codec(codec)
     wav = audio.read(source, model.spec.sample_rate)  # [1, N]
     with torch.inference_mode():
-        codes = model.encode(wav[None])  # [1, K, T]
-        decoded = model.decode(codes)[0, :, : wav.shape[-1]]  # [1, N]
+        tokens = model.encode(wav[None])
+        decoded = model.decode(tokens)[0, :, : wav.shape[-1]]  # [1, N]
     audio.write(out, decoded, model.spec.sample_rate)
     seconds = wav.shape[-1] / model.spec.sample_rate
-    print(f"{out}: {seconds:.1f} s through {codes.shape[1]} streams of {codes.shape[2]} frames")
+    each = model.spec.latent_dims or len(model.spec.streams)
+    what = "numbers" if model.spec.latent_dims else "codes"
+    print(f"{out}: {seconds:.1f} s through {tokens.numel() // each} frames of {each} {what}")
 
 
 # --- prep and train ---

@@ -124,9 +124,11 @@ class Run:
                 if asked:
                     raise KeyboardInterrupt
 
-    def finish(self, model: nn.Module, config: Config, **about: Any) -> Path:
-        """Writes the finished model to the sub-folder `final`, in half precision; that folder."""
-        final = self.folder / "final"
+    def finish(
+        self, model: nn.Module, config: Config, about: Mapping[str, Any], folder: str = "final"
+    ) -> Path:
+        """Writes the finished model to a sub-folder, in half precision; that folder."""
+        final = self.folder / folder
         weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
         hours = round(self.seconds / 3600, 3)
         checkpoint.save(
@@ -147,3 +149,9 @@ class Run:
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, "seconds": self.seconds, **numbers}) + "\n")
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()})
+
+    def table(self, **numbers: float) -> None:
+        """Logs a validation, and prints it as a row above the progress bar."""
+        self.log(**numbers)
+        cells = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        self.bar.write(f"step {self.step + 1:>7}  {cells}")

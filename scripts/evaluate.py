@@ -1,7 +1,6 @@
 """Reproduce the figures of a model: word errors, voice similarity, speed, with 95 % intervals.
 
     python scripts/evaluate.py --model starter --corpus MANIFEST --out results/starter
-    python scripts/evaluate.py --ceiling-only --codec FOLDER --corpus MANIFEST --out results/codec
 
 Three questions. Words: 100 test sentences in voices of the training set, read back by Whisper; true
 recordings and the codec's resynthesis of them are the ceilings. Voice: 40 clones of speakers that
@@ -9,11 +8,10 @@ were never trained on, from one other utterance of theirs. Speed: how many times
 
 The out folder holds `items.csv` (one row an item, appended as it is done), `run.json` (what was
 measured with what), `summary.json` and `summary.md`. Run again after an interruption: rows that
-are done are skipped. `--ceiling-only` measures a codec alone, and adds PESQ and STOI.
+are done are skipped. `scripts/evaluate_codecs.py` measures codecs alone.
 """
 
 import argparse
-import csv
 import json
 import random
 import shlex
@@ -27,22 +25,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
 from codeclm.audio import resample, write
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation import asr, audio_metrics, speaker, stats
+from codeclm.evaluation.items import RATE, Results, Row, at_16k, shuffled
 
-RATE = 16000  # of every judge
 SHORTEST_VOICE = 2.5  # seconds of audio that a voice is made from
 COLUMNS = (
     "part", "kind", "id", "speaker", "voice_id", "text", "heard", "errors", "words",
     "similarity", "pesq_wb", "stoi", "mel_db", "codec_similarity",
     "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
 )  # fmt: skip
-Row = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,13 +66,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the selection and of speaking")
     parser.add_argument("--split", default="test", help="split of the sentences (default test)")
     parser.add_argument("--save-audio", action="store_true", help="keep what was spoken")
-    parser.add_argument("--ceiling-only", action="store_true", help="judge a codec, no TTS")
-    parser.add_argument("--codec", help="codec folder for --ceiling-only")
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(arguments)
     args.command = shlex.join(["python", "scripts/evaluate.py", *arguments])
-    if args.ceiling_only != (args.codec is not None):
-        parser.error("--ceiling-only and --codec FOLDER go together")
     return args
 
 
@@ -86,12 +78,12 @@ def run(args: argparse.Namespace) -> None:
     import codeclm
 
     utterances = read_manifest(args.corpus)
-    tts: Any = None if args.ceiling_only else codeclm.load_tts(args.model)
-    codec = codeclm.load_codec(args.codec) if args.ceiling_only else tts.codec
+    tts: Any = codeclm.load_tts(args.model)
+    codec = tts.codec
     recognizer = asr.load_asr(args.asr)
     made_with = {
-        "model": None if args.ceiling_only else str(args.model),
-        "model_fingerprint": None if args.ceiling_only else fingerprint(args.model),
+        "model": str(args.model),
+        "model_fingerprint": fingerprint(args.model),
         "codec": codec.spec.name,
         "codec_fingerprint": codec.spec.fingerprint,
         "asr": recognizer.version,
@@ -101,14 +93,13 @@ def run(args: argparse.Namespace) -> None:
 
     # 2. the items, the same for every model
     sentences = pick_sentences(utterances, args.split, args.sentences, args.seed)
-    clones = [] if args.ceiling_only else pick_clones(utterances, args.clones, args.seed)
+    clones = pick_clones(utterances, args.clones, args.seed) if args.clones else []
 
     # 3. one function an item and kind
     judge = Judge(recognizer, codec, partial(speak, tts, codec, args))
     tasks: list[tuple[tuple[str, str, str], Callable[[], Row]]] = []
-    kinds = ("recording", "codec") if args.ceiling_only else ("recording", "codec", "spoken")
     for target, voice in sentences:
-        for kind in kinds:
+        for kind in ("recording", "codec", "spoken"):
             tasks.append((("sentences", kind, target.id), partial(judge, kind, target, voice)))
     for target, voice, other in clones:
         for kind in ("recording", "impostor", "codec", "spoken"):
@@ -116,9 +107,9 @@ def run(args: argparse.Namespace) -> None:
             tasks.append((("clones", kind, target.id), partial(judge, kind, whose, voice)))
 
     # 4. measure what is not there yet
-    with Results(args.out, made_with) as results:
+    with Results(args.out, made_with, COLUMNS) as results:
         missing = [task for task in tasks if task[0] not in results.rows]
-        if tts is not None and missing:
+        if missing:
             judge.spoken(*sentences[0])  # warm-up, not counted
         for key, measure in track(missing, description="measuring", disable=not missing):
             part, kind, item = key
@@ -198,13 +189,6 @@ def by_speaker(utterances: Iterator[Utterance] | list[Utterance]) -> dict[str, l
     return dict(groups)
 
 
-def shuffled(utterances: Iterator[Utterance], seed: int) -> list[Utterance]:
-    """In an order that depends on the ids and the seed only."""
-    rows = sorted(utterances, key=lambda u: u.id)
-    random.Random(seed).shuffle(rows)
-    return rows
-
-
 # --- measuring one item -------------------------------------------------------------------------
 
 
@@ -274,65 +258,11 @@ def compare(original: Tensor, wav: Tensor, rate: int) -> Row:
     }
 
 
-def at_16k(wav: Tensor, rate: int) -> NDArray[np.float32]:
-    """[1, N] at `rate` to [N] at 16 kHz for the judges."""
-    return resample(wav, rate, RATE)[0].numpy()
-
-
 def fingerprint(name: str) -> str:
     """Of the weights of a model folder."""
     from codeclm import checkpoint
 
     return checkpoint.fingerprint(checkpoint.load(name).tensors)
-
-
-# --- results on disk ----------------------------------------------------------------------------
-
-
-class Results:
-    """`items.csv`: rows by (part, kind, id), appended one by one. A torn last line is dropped."""
-
-    def __init__(self, folder: Path, made_with: dict[str, Any]):
-        folder.mkdir(parents=True, exist_ok=True)
-        facts, self.path = folder / "run.json", folder / "items.csv"
-        if facts.is_file() and self.path.is_file():
-            before = json.loads(facts.read_text())
-            changed = [key for key in made_with if before.get(key) != made_with[key]]
-            if changed:
-                raise ValueError(
-                    f"{folder} holds results of another run ({', '.join(changed)} differ): "
-                    "choose another --out or remove that folder"
-                )
-        facts.write_text(json.dumps(made_with, indent=2) + "\n")
-        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-        text = text[: text.rfind("\n") + 1] or ",".join(COLUMNS) + "\n"
-        self.path.write_text(text, encoding="utf-8")
-        rows = csv.DictReader(text.splitlines())
-        self.rows: dict[tuple[str, str, str], Row] = {
-            (row["part"], row["kind"], row["id"]): row for row in rows
-        }
-
-    def __enter__(self) -> "Results":
-        self._file = self.path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, row: Row) -> None:
-        """Write one row at once."""
-        row = {key: _cell(value) for key, value in row.items()}
-        self._writer.writerow(row)
-        self._file.flush()
-        self.rows[row["part"], row["kind"], row["id"]] = row
-
-
-def _cell(value: Any) -> Any:
-    """Text on one line, numbers as short as they are sure."""
-    if isinstance(value, str):
-        return " ".join(value.split())
-    return round(value, 5) if isinstance(value, float) else value
 
 
 # --- summary ------------------------------------------------------------------------------------

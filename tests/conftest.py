@@ -8,9 +8,10 @@ import torch
 CLIPS = Path(__file__).parent / "data" / "clips" / "manifest.jsonl"
 
 SMALL_BATCH = ["batch=2", "mixed_precision=no"]
+TINY_SIDE = "{fast_width: 16, fast_depth: 1, slow_width: 16, slow_depth: 1}"
 TINY_CODEC = [
-    *("model.groups=2", "model.fast_width=16", "model.fast_depth=1"),
-    *("model.slow_width=16", "model.slow_depth=1", "frames=64", *SMALL_BATCH),
+    *("model.bottleneck={kind: fsq, groups: 2}", f"model.encoder={TINY_SIDE}"),
+    *(f"model.decoder={TINY_SIDE}", "frames=64", *SMALL_BATCH),
 ]
 TINY_VOCODER = ["model.width=16", "model.depth=1", "frames=64", *SMALL_BATCH]
 TINY_TTS = [
@@ -47,11 +48,11 @@ def runs(tmp_path_factory) -> Path:
     from codeclm.tts import train as train_tts
 
     folder = tmp_path_factory.mktemp("runs")
-    corpus = [f"manifest={CLIPS}", f"cache={folder / 'cache'}"]
-    train.run(None, ["name=tiny", *corpus, f"out={folder / 'codec'}", "steps=4", *TINY_CODEC])
-    vocoder = [f"out={folder / 'vocoder'}", "steps=4", "own_pitch_from=1", "adversarial_from=2"]
+    corpus = f"corpora=[{{manifest: {CLIPS}, cache: {folder / 'cache'}}}]"
+    train.run(None, ["name=tiny", corpus, f"out={folder / 'codec'}", "steps=4", *TINY_CODEC])
+    vocoder = [f"out={folder / 'vocoder'}", "steps=4", "own_pitch_from=1", "adversarial.start=2"]
     train_vocoder.run(
-        None, [*corpus, *vocoder, f"codecs=[{folder / 'codec' / 'final'}]", *TINY_VOCODER]
+        None, [corpus, *vocoder, f"codecs=[{folder / 'codec' / 'final'}]", *TINY_VOCODER]
     )
     (folder / "codec" / "vocoder").symlink_to(folder / "vocoder" / "final")
     prepared = [f"manifest={CLIPS}", f"codec={folder / 'codec' / 'final'}", "shard=4"]

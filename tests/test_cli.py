@@ -315,6 +315,8 @@ class FakeCodec:
             sample_rate=16_000,
             frame_rate=10.0,
             bitrate=1500.0,
+            latency_ms=100.0,
+            latent_dims=0,
             to_dict=lambda: {"family": "fsq"},
         )
 
@@ -330,7 +332,7 @@ def test_codec_roundtrip(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(codeclm), "load_codec", lambda name: FakeCodec())
     audio.write("in.wav", torch.zeros(8_001), 16_000)
     code, out, _ = run("codec", "roundtrip", "any", "in.wav", "out.flac")
-    assert (code, out) == (0, "out.flac: 0.5 s through 1 streams of 6 frames\n")
+    assert (code, out) == (0, "out.flac: 0.5 s through 6 frames of 1 codes\n")
     assert audio.read("out.flac", 16_000).shape == (1, 8_001)
 
 
@@ -345,7 +347,7 @@ def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(codecs, "HOUSE", ("one",))
     monkeypatch.setattr(codecs, "load_codec", lambda name: FakeCodec())
-    line = "one: fsq, 1 streams, 16000 Hz, 10 frames a second, 1.50 kbit/s\n"
+    line = "one: fsq, 16000 Hz, 10 frames a second, 1 streams, 1.50 kbit/s, 100 ms\n"
     assert run("codec", "list") == (0, line, "")
     assert json.loads(run("codec", "list", "--json")[1]) == {"one": {"family": "fsq"}}
 

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 import codeclm
+from codeclm import audio
 from codeclm.cli import app
+from codeclm.codecs import HOUSE
+from codeclm.codecs.house.features import log_mel
 
 STARTER = Path(codeclm.__file__).parent / "starter"
 RATE = 24_000
@@ -138,13 +142,27 @@ def test_stock_voices_and_codecs_are_listed(command):
         *("bella", "fenrir", "george", "heart", "isabella", "michael")
     ]
     code, out, _ = command("codec", "list")
-    assert (code, out.split(":")[0]) == (0, "house-fsq")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == list(HOUSE)
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_every_shipped_codec_gives_back_what_it_heard(name, clips):
+    codec = codeclm.load_codec(name)
+    wav = audio.read(next(iter(sorted(clips.parent.glob("*.opus")))), codec.spec.sample_rate)
+    tokens = codec.encode(wav[None])
+    made = codec.decode(tokens)[0, :, : wav.shape[1]]
+    whole = slice(0, wav.shape[1] // 240 * 240)
+    heard, original = log_mel(made[:, whole]), log_mel(wav[:, whole])
+    assert (heard - original).abs()[original > 0].mean() < 0.25
+    parts = list(codec.stream(tokens.split(3, dim=1 if codec.spec.latent_dims else 2)))
+    assert (torch.cat(parts, dim=2)[0, :, : wav.shape[1]] - made).abs().max() < 1e-4
 
 
 def test_shipped_weights_are_small_and_carry_their_card():
     weights = list(STARTER.rglob("*.safetensors"))
     assert sum(path.stat().st_size for path in weights) < 60e6
-    for folder in ("house-fsq", "vocoder", "tts"):
+    for folder in (*HOUSE, "vocoder", "tts"):
         for name in ("weights.safetensors", "config.yaml", "meta.json", "README.md"):
             assert (STARTER / folder / name).is_file(), f"{folder}/{name}"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from codeclm import checkpoint
 from codeclm.codecs.base import Codec, CodecSpec, Stream
 
-HOUSE = ("house-fsq",)  # shipped in the package
+HOUSE = ("house-rvq", "house-fsq", "house-semantic", "house-vae")  # shipped in the package
 
 __all__ = ["HOUSE", "Codec", "CodecSpec", "Stream", "load_codec"]
 

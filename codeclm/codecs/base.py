@@ -38,7 +38,9 @@ class CodecSpec:
         family: the bottleneck: `fsq`, `rvq`, `semantic-rvq`, `vae`.
         sample_rate: Hz.
         hop: samples a codec frame stands for.
-        streams: one entry a row of the code matrix, in the order of the rows.
+        streams: one entry a row of the code matrix, in the order of the rows; none when the tokens
+            are continuous.
+        latent_dims: numbers a frame of a continuous codec; 0 when the tokens are codes.
         causal: the decoder never needs a later frame.
         lookahead: samples past the end of a frame that the encoder needs.
         fingerprint: of the weights; token files carry it and are refused by other weights.
@@ -52,6 +54,7 @@ class CodecSpec:
     causal: bool
     lookahead: int
     fingerprint: str
+    latent_dims: int = 0
 
     @property
     def frame_rate(self) -> float:
@@ -60,7 +63,7 @@ class CodecSpec:
 
     @property
     def bitrate(self) -> float:
-        """Bits a second of the code matrix."""
+        """Bits a second of the code matrix; 0 for continuous latents, which have none to count."""
         return self.frame_rate * sum(math.log2(stream.size) for stream in self.streams)
 
     @property
@@ -92,41 +95,53 @@ class CodecSpec:
 
 
 class Codec(ABC):
-    """A frozen codec: sound to codes and back, whole or chunk by chunk."""
+    """A frozen codec: sound to tokens and back, whole or chunk by chunk.
+
+    Tokens are codes [B, K, T], int64; a continuous codec has latents [B, T, D], float32, instead.
+    The state of a stream is a value: the one passed in is not changed, so that a stream can be
+    continued twice, and one codec serves many streams.
+    """
 
     spec: CodecSpec
 
     @abstractmethod
-    def encode(self, wav: Tensor) -> Tensor:
-        """Tokenizes sound.
+    def encode_chunk(
+        self, wav: Tensor, state: Any = None, last: bool = False
+    ) -> tuple[Tensor, Any]:
+        """Tokenizes the next samples of a stream.
 
         Args:
-            wav: [B, 1, N] at `spec.sample_rate`.
+            wav: [B, 1, n] at `spec.sample_rate`, any n.
+            state: what the previous call returned; None begins a stream.
+            last: no more will come: silence follows, and every sample is tokenized.
 
         Returns:
-            codes [B, K, T], int64, with T = `spec.frames(N)`.
+            The tokens of the frames that are complete by now, perhaps none, and the new state.
         """
 
     @abstractmethod
-    def decode_chunk(self, codes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def decode_chunk(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Turns the next frames of a stream into sound.
 
         Args:
-            codes: [B, K, T], the frames that follow those already in `state`.
-            state: what the previous call returned; None begins a stream. It is a value: the one
-                passed in is not changed, so a stream can be continued twice.
+            tokens: the T frames that follow those already in `state`.
+            state: what the previous call returned; None begins a stream.
 
         Returns:
             wav [B, 1, T * hop] and the new state.
         """
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Turns codes [B, K, T] into sound [B, 1, T * hop]."""
-        return self.decode_chunk(codes)[0]
+    def encode(self, wav: Tensor) -> Tensor:
+        """Sound [B, 1, N] to the tokens of its `spec.frames(N)` frames."""
+        return self.encode_chunk(wav, last=True)[0]
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Tokens of T frames to sound [B, 1, T * hop]."""
+        return self.decode_chunk(tokens)[0]
 
     def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Decodes chunks [B, K, t] as they come; joined, they equal `decode` of the whole."""
+        """Decodes chunks of frames as they come; joined, they equal `decode` of the whole."""
         state = None
-        for codes in chunks:
-            wav, state = self.decode_chunk(codes, state)
+        for tokens in chunks:
+            wav, state = self.decode_chunk(tokens, state)
             yield wav

@@ -65,6 +65,10 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     config.out.mkdir(parents=True, exist_ok=True)
     tokenizer, ids = _texts(config, utterances)
     codec = load_codec(config.codec)
+    if codec.spec.latent_dims:
+        raise ValueError(
+            f"{codec.spec.name} has continuous latents and no codes: take a codec with streams"
+        )
     codes = _codes(config, utterances, codec)
     done = config.out / "report.json"
     made_with = {

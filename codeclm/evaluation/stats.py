@@ -45,6 +45,11 @@ def ratio(over: ArrayLike, under: ArrayLike, *, seed: int = 0, draws: int = 5000
     return _bootstrap(lambda a, b: a.sum(-1) / b.sum(-1), [over, under], seed, draws)
 
 
+def ratio_change(over: ArrayLike, before: ArrayLike, under: ArrayLike) -> Interval:
+    """`ratio` of `over` minus that of `before`, paired: both of an item are resampled together."""
+    return ratio(np.subtract(over, before), under)
+
+
 def _bootstrap(
     figure: Callable[..., Any], columns: Sequence[ArrayLike], seed: int, draws: int
 ) -> Interval:

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from codeclm import checkpoint
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import read_prepared
 from codeclm.training import Run, cosine, set_rate
@@ -26,6 +27,7 @@ class TtsTraining(Config):
     Attributes:
         data: folder that `codeclm prep` wrote.
         out: folder of the run; the finished model is its sub-folder `final`.
+        init: a finished model of the same sizes to begin with.
         batch: sequences a step, each of at most `frames` codec frames.
         advance_weight: of the loss that says when the next token enters.
         mixed_precision: `bf16` or `no`.
@@ -35,6 +37,7 @@ class TtsTraining(Config):
     name: str
     data: Path
     out: Path
+    init: Path | None = None
     model: ModelConfig = ModelConfig()
     steps: int = 4000
     warmup: int = 200
@@ -66,6 +69,14 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     torch.manual_seed(config.seed)
     vocabulary = len(prepared.tokenizer.tokens)
     model = SpeechLM(config.model, spec.streams, vocabulary, llama(config.model))
+    if config.init is not None:
+        try:
+            model.load_state_dict(checkpoint.load(config.init).weights())
+        except RuntimeError as error:
+            raise ValueError(
+                f"{config.init} has other sizes or another vocabulary than this run: give the same "
+                "`model` and the tokenizer it was trained with, or begin without `init`"
+            ) from error
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )
@@ -107,14 +118,13 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             run.log(**validate())
 
     reached = {name: round(value, 4) for name, value in validate().items()}
-    final = run.finish(
-        model,
-        config.model,
-        kind="tts",
-        name=config.name,
-        codec=spec.to_dict(),
-        tokenizer=prepared.tokenizer.state(),
+    about = {
+        "kind": "tts",
+        "name": config.name,
+        "codec": spec.to_dict(),
+        "tokenizer": prepared.tokenizer.state(),
         **reached,
-    )
+    }
+    final = run.finish(model, config.model, about)
     print(f"{config.name}: {reached['dev_bits_per_second']:.0f} bits a second on dev; {final}")
     return final

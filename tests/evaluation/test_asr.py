@@ -10,6 +10,7 @@ def test_texts_meet_in_one_form() -> None:
     assert asr.normalize_text("Mr. Smith won't pay twenty-one!") == "mister smith will not pay 21"
     assert asr.normalize_text("“Blind”--he cannot see.", "en-gb") == "blind he cannot see"
     assert asr.normalize_text("¿Qué TAL?", "es") == "qué tal"
+    assert asr.normalize_text("¿Qué TAL?", "es", accents=False) == "que tal"
 
 
 def test_word_errors() -> None:
@@ -19,6 +20,8 @@ def test_word_errors() -> None:
     assert found.errors == 2
     assert found.rate == pytest.approx(0.4)
     assert asr.word_errors("Nobody spoke.", "").deletions == 2
+    assert asr.word_errors("Où es-tu ?", "ou es tu", "fr").errors == 1
+    assert asr.word_errors("Où es-tu ?", "ou es tu", "fr", accents=False).errors == 0
     with pytest.raises(ValueError, match="no words"):
         asr.word_errors("...", "a")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from codeclm.evaluation import audio_metrics
@@ -38,6 +39,19 @@ def test_stoi() -> None:
     assert audio_metrics.stoi(wav, wav, 16000) == pytest.approx(1.0)
     assert audio_metrics.stoi(wav, wav, 16000, extended=True) == pytest.approx(1.0)
     assert audio_metrics.stoi(wav, noisy(wav, 0.3), 16000) < 0.95
+
+
+def test_visqol() -> None:
+    for library in ("numba", "visqol", "ai_edge_litert"):
+        pytest.importorskip(library, exc_type=ImportError)
+    wav = speech()
+    assert audio_metrics.visqol_speech(wav, wav) > 4.5
+    light, heavy = (audio_metrics.visqol_speech(wav, noisy(wav, s)) for s in (0.0005, 0.1))
+    assert 4.5 > light > heavy >= 1.0
+    assert torch.get_num_threads() == 1  # as before: numba may not change them
+    for bad in (0 * wav, wav[:9000]):
+        with pytest.raises(ValueError, match="needs a second of sound"):
+            audio_metrics.visqol_speech(wav, bad)
 
 
 def test_mel_distance_of_a_gain_is_the_gain() -> None:

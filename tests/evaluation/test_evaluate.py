@@ -135,18 +135,6 @@ def test_a_model_resumed_and_summed(
         evaluate.main([*command, "--seed", "1"])
 
 
-def test_a_codec_alone(evaluate: ModuleType, manifest: Path, tmp_path: Path) -> None:
-    pytest.importorskip("jiwer")
-    out = tmp_path / "out"
-    command = ["--ceiling-only", "--codec", "x", "--corpus", str(manifest), "--out", str(out)]
-    evaluate.main([*command, "--split", "unseen", "--sentences", "5"])
-    found = figures(out)
-    assert FakeTTS.spoken == 0
-    assert found["codec: similarity to the original"]["value"] == pytest.approx(1.0, abs=1e-5)
-    assert found["codec: mel distance, dB"]["items"] == 5
-    assert not any("clone" in name or "spoken" in name for name in found)
-
-
 def test_selection_is_fixed_by_the_seed(evaluate: ModuleType, manifest: Path) -> None:
     utterances = evaluate.read_manifest(manifest)
     for target, voice in evaluate.pick_sentences(utterances, "test", 9, 0):

@@ -7,9 +7,11 @@ mirror image back. Working on spectra it trains in minutes on a CPU; sound is th
 import torch
 from torch import Tensor, nn
 
+from codeclm import checkpoint
 from codeclm.checkpoint import Checkpoint
+from codeclm.codecs.house.bottlenecks import LATENT, BottleneckConfig, Losses, make_bottleneck
+from codeclm.codecs.house.bottlenecks.fsq import FSQConfig
 from codeclm.codecs.house.features import MELS
-from codeclm.codecs.house.fsq import FSQ
 from codeclm.codecs.house.nn import Down, Stack, Up
 from codeclm.config import Config
 
@@ -18,35 +20,66 @@ STRIDE = 4  # mel frames a codec frame
 Past = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
-class AutoencoderConfig(Config):
-    """Sizes of the autoencoder; `fast` blocks run at 100 Hz, `slow` ones at 25 Hz."""
+class SizeConfig(Config):
+    """Sizes of one side; `fast` blocks run at 100 Hz, `slow` ones at 25 Hz."""
 
-    groups: int = 8
-    levels: tuple[int, ...] = (8, 7, 6, 6)
     fast_width: int = 192
     fast_depth: int = 3
-    slow_width: int = 320
+    slow_width: int = 288
     slow_depth: int = 3
 
 
+class AutoencoderConfig(Config):
+    """A bottleneck between an encoder and a decoder."""
+
+    bottleneck: BottleneckConfig = FSQConfig()
+    encoder: SizeConfig = SizeConfig(fast_width=160, fast_depth=2, slow_width=256, slow_depth=2)
+    decoder: SizeConfig = SizeConfig()
+
+
+class Encoder(nn.Module):
+    """Mel [B, 4 T, 100] to what enters the bottleneck, [B, T, 64]."""
+
+    def __init__(self, size: SizeConfig) -> None:
+        super().__init__()
+        self.enter = nn.Linear(MELS, size.fast_width)
+        self.fast = Stack(size.fast_width, size.fast_depth)
+        self.down = Down(STRIDE, size.fast_width, size.slow_width)
+        self.slow = Stack(size.slow_width, size.slow_depth)
+        self.leave = nn.Linear(size.slow_width, LATENT)
+
+    def forward(self, mel: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+        x, fast = self.fast(self.enter(mel), past[0] if past else None)
+        x, slow = self.slow(self.down(x), past[1] if past else None)
+        return self.leave(x), (fast, slow)
+
+
+class Decoder(nn.Module):
+    """What left the bottleneck, [B, T, 64], to mel [B, 4 T, 100]."""
+
+    def __init__(self, size: SizeConfig) -> None:
+        super().__init__()
+        self.enter = nn.Linear(LATENT, size.slow_width)
+        self.slow = Stack(size.slow_width, size.slow_depth)
+        self.up = Up(STRIDE, size.slow_width, size.fast_width)
+        self.fast = Stack(size.fast_width, size.fast_depth)
+        self.leave = nn.Linear(size.fast_width, MELS)
+
+    def forward(self, latent: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+        x, slow = self.slow(self.enter(latent), past[0] if past else None)
+        x, fast = self.fast(self.up(x), past[1] if past else None)
+        return self.leave(x), (slow, fast)
+
+
 class Autoencoder(nn.Module):
-    """Spectrum [B, 4 T, 100] to codes [B, K, T] and back."""
+    """Spectrum [B, 4 T, 100] to tokens and back."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
-        fast, slow = config.fast_width, config.slow_width
-        self.bottleneck = FSQ(config.groups, config.levels)
-        self.enter = nn.Linear(MELS, fast)
-        self.encode_fast = Stack(fast, config.fast_depth)
-        self.down = Down(STRIDE, fast, slow)
-        self.encode_slow = Stack(slow, config.slow_depth)
-        self.to_latent = nn.Linear(slow, self.bottleneck.dims)
-        self.from_latent = nn.Linear(self.bottleneck.dims, slow)
-        self.decode_slow = Stack(slow, config.slow_depth)
-        self.up = Up(STRIDE, slow, fast)
-        self.decode_fast = Stack(fast, config.fast_depth)
-        self.leave = nn.Linear(fast, MELS)
+        self.encoder = Encoder(config.encoder)
+        self.bottleneck = make_bottleneck(config.bottleneck)
+        self.decoder = Decoder(config.decoder)
 
     @classmethod
     def load(cls, saved: Checkpoint) -> "Autoencoder":
@@ -55,25 +88,19 @@ class Autoencoder(nn.Module):
         model.load_state_dict(saved.weights())
         return model.eval().requires_grad_(False)
 
-    def latent(self, mel: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """What enters the bottleneck, [B, T, dims], for mel [B, 4 T, 100]."""
-        x, fast = self.encode_fast(self.enter(mel), past[0] if past else None)
-        x, slow = self.encode_slow(self.down(x), past[1] if past else None)
-        return self.to_latent(x), (fast, slow)
-
-    def spectrum(self, points: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """Mel [B, 4 T, 100] for what left the bottleneck, [B, T, dims]."""
-        x, slow = self.decode_slow(self.from_latent(points), past[0] if past else None)
-        x, fast = self.decode_fast(self.up(x), past[1] if past else None)
-        return self.leave(x), (slow, fast)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Through the bottleneck and back, for training."""
-        latent, _ = self.latent(mel)
-        mel, _ = self.spectrum(self.bottleneck(latent.float()).to(latent.dtype))
-        return mel
+    def forward(self, mel: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Losses]:
+        """Through the bottleneck and back: the mel again, and the bottleneck's own losses."""
+        z, _ = self.encoder(mel)
+        with torch.autocast(z.device.type, enabled=False):
+            latent, losses = self.bottleneck(z.float(), teacher)
+        mel, _ = self.decoder(latent)
+        return mel.float(), losses
 
 
-def reconstruction_loss(predicted: Tensor, mel: Tensor) -> Tensor:
-    """Mean absolute error of log-mels, [B, M, 100] both."""
-    return torch.nn.functional.l1_loss(predicted.float(), mel)
+def token_fingerprint(saved: Checkpoint) -> str:
+    """Of the weights that give tokens their meaning: encoder and bottleneck.
+
+    A better decoder or vocoder can replace an older one under the same tokens.
+    """
+    meaning = {k: v for k, v in saved.tensors.items() if not k.startswith("decoder.")}
+    return checkpoint.fingerprint(meaning)

@@ -1,8 +1,6 @@
 """A house codec put together: autoencoder for the tokens, vocoder for the sound.
 
-A codec folder holds the autoencoder; its meta.json says where the shared vocoder lies. The
-fingerprint is that of the autoencoder alone, which gives the tokens their meaning: a better vocoder
-can replace an older one under the same tokens.
+A codec folder holds the autoencoder; its meta.json says where the shared vocoder lies.
 """
 
 from pathlib import Path
@@ -13,13 +11,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codeclm import checkpoint
-from codeclm.codecs.base import Codec, CodecSpec, Stream
-from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, Past
-from codeclm.codecs.house.features import HOP, SAMPLE_RATE, WINDOW, log_mel
-from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig, VocoderState
+from codeclm.codecs.base import Codec, CodecSpec
+from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, Past, token_fingerprint
+from codeclm.codecs.house.bottlenecks import LATENT
+from codeclm.codecs.house.bottlenecks.vae import VAE
+from codeclm.codecs.house.features import HOP, SAMPLE_RATE, WINDOW, framed_log_mel
+from codeclm.codecs.house.vocoder import Vocoder, VocoderState
+
+LOOKAHEAD = WINDOW - HOP
 
 
-class HouseState(NamedTuple):
+class HearState(NamedTuple):
+    """Where an encoded stream stands: the encoder's past, and sound not yet encoded [B, n]."""
+
+    past: Past | None
+    waiting: Tensor
+
+
+class SoundState(NamedTuple):
     """Where a decoded stream stands: the pasts of the two networks."""
 
     spectrum: Past
@@ -32,16 +41,16 @@ class HouseCodec(Codec):
     def __init__(self, name: str, autoencoder: Autoencoder, vocoder: Vocoder, mark: str) -> None:
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.vocoder = vocoder.eval().requires_grad_(False)
-        levels = autoencoder.config.levels
+        bottleneck = autoencoder.bottleneck
         self.spec = CodecSpec(
             name=name,
-            family="fsq",
+            family=bottleneck.family,
             sample_rate=SAMPLE_RATE,
             hop=STRIDE * HOP,
-            streams=(Stream(size=int(torch.tensor(levels).prod()), levels=levels),)
-            * autoencoder.config.groups,
+            streams=bottleneck.streams,
+            latent_dims=bottleneck.config.dims if isinstance(bottleneck, VAE) else 0,
             causal=True,
-            lookahead=WINDOW - HOP,
+            lookahead=LOOKAHEAD,
             fingerprint=mark,
         )
 
@@ -52,24 +61,30 @@ class HouseCodec(Codec):
         place = folder / saved.meta["vocoder"]
         if not place.is_dir():
             raise ValueError(f"{folder} needs the vocoder {place}, which is not there")
-        sound = checkpoint.load(place)
-        vocoder = Vocoder(VocoderConfig(**sound.config))
-        vocoder.load_state_dict(sound.weights())
-        mark = checkpoint.fingerprint(saved.tensors)
-        return cls(saved.meta["name"], Autoencoder.load(saved), vocoder, mark)
+        vocoder = Vocoder.load(checkpoint.load(place))
+        return cls(saved.meta["name"], Autoencoder.load(saved), vocoder, token_fingerprint(saved))
 
     @torch.inference_mode()
-    def encode(self, wav: Tensor) -> Tensor:
-        wav = wav[:, 0]
-        wav = F.pad(wav, (0, -wav.shape[1] % self.spec.hop))
-        latent, _ = self.autoencoder.latent(log_mel(wav))
-        return self.autoencoder.bottleneck.codes(latent)
+    def encode_chunk(
+        self, wav: Tensor, state: HearState | None = None, last: bool = False
+    ) -> tuple[Tensor, HearState]:
+        waiting = wav[:, 0] if state is None else torch.cat([state.waiting, wav[:, 0]], dim=1)
+        if last:
+            waiting = F.pad(waiting, (0, -waiting.shape[1] % self.spec.hop + LOOKAHEAD))
+        ready = max(0, waiting.shape[1] - LOOKAHEAD) // self.spec.hop * self.spec.hop
+        past = state.past if state else None
+        if ready == 0:
+            nothing = waiting.new_zeros(len(waiting), 0, LATENT)
+            return self.autoencoder.bottleneck.tokens(nothing), HearState(past, waiting)
+        mel = framed_log_mel(waiting[:, : ready + LOOKAHEAD])
+        z, past = self.autoencoder.encoder(mel, past)
+        return self.autoencoder.bottleneck.tokens(z), HearState(past, waiting[:, ready:])
 
     @torch.inference_mode()
     def decode_chunk(
-        self, codes: Tensor, state: HouseState | None = None
-    ) -> tuple[Tensor, HouseState]:
-        points = self.autoencoder.bottleneck.points(codes)
-        mel, spectrum = self.autoencoder.spectrum(points, state.spectrum if state else None)
+        self, tokens: Tensor, state: SoundState | None = None
+    ) -> tuple[Tensor, SoundState]:
+        latent = self.autoencoder.bottleneck.latent(tokens)
+        mel, spectrum = self.autoencoder.decoder(latent, state.spectrum if state else None)
         wav, _, sound = self.vocoder(mel, state.sound if state else None)
-        return wav[:, None], HouseState(spectrum, sound)
+        return wav[:, None], SoundState(spectrum, sound)

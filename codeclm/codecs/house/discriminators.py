@@ -2,13 +2,18 @@
 
 Small versions of those in UnivNet (Jang et al. 2021) and HiFi-GAN (Kong et al. 2020), with the
 least-squares losses and feature matching of the latter. On a CPU they cost far more than what they
-judge, so training shows each step to one of them only, and only half a second of sound.
+judge, so each step is shown to one of them only, and only half a second of its sound.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
+
+from codeclm.codecs.house.features import HOP
+from codeclm.config import Config
 
 RESOLUTIONS = (512, 1024, 2048)  # STFT windows in samples; hop is a quarter
 PERIODS = (3, 5, 7)
@@ -97,3 +102,52 @@ def generator_loss(real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, Tens
         ]
     ).mean()
     return adversarial, matching
+
+
+class AdversarialConfig(Config):
+    """How the critics work.
+
+    Attributes:
+        start: step from which they join in; None leaves them out.
+        judged: frames of 10 ms of each crop that a critic hears.
+    """
+
+    start: int | None = None
+    channels: int = 16
+    judged: int = 48
+    learning_rate: float = 4e-4
+
+
+class Critics(nn.Module):
+    """The discriminators in turn, one a step, with the optimizer that trains them."""
+
+    def __init__(self, config: AdversarialConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.critics = discriminators(config.channels)
+        self.optimizer = torch.optim.AdamW(
+            self.critics.parameters(), config.learning_rate, (0.5, 0.9)
+        )
+
+    def join(self, step: int) -> bool:
+        """Whether they judge this step already."""
+        return self.config.start is not None and step >= self.config.start
+
+    def judge(self, step: int, real: Tensor, fake: Tensor, accelerator: Any) -> dict[str, Tensor]:
+        """Trains the critic whose turn it is on half a second of [B, N]; what fools it, by name."""
+        critic = self.critics[step % len(self.critics)]
+        frames = real.shape[1] // HOP
+        spare = max(0, frames - self.config.judged)
+        first = int(torch.randint(min(24, spare), spare + 1, ()))
+        ear = slice(first * HOP, (first + self.config.judged) * HOP)
+        real, fake = real[:, ear], fake[:, ear]
+        with accelerator.autocast():
+            loss = discriminator_loss(critic(real), critic(fake.detach()))
+        accelerator.backward(loss)
+        self.optimizer.step()
+        critic.requires_grad_(False)
+        with accelerator.autocast():
+            adversarial, matching = generator_loss(critic(real), critic(fake))
+        critic.requires_grad_(True)
+        self.optimizer.zero_grad()
+        return {"adversarial": adversarial, "matching": matching}

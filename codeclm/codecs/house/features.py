@@ -22,11 +22,8 @@ LOWEST, HIGHEST = 50.0, 600.0  # Hz, the pitch of speech
 
 
 def frame(wav: Tensor) -> Tensor:
-    """Cuts sound [B, N], N a multiple of 240, into overlapping frames [B, M, 960], M = N / 240.
-
-    What lies past the end is silence.
-    """
-    return F.pad(wav, (0, WINDOW - HOP)).unfold(-1, WINDOW, HOP)
+    """Cuts sound [B, N] into overlapping frames [B, M, 960], M = (N - 720) / 240."""
+    return wav.unfold(-1, WINDOW, HOP)
 
 
 def overlap_add(frames: Tensor, tail: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -75,10 +72,19 @@ def mel_filters() -> Tensor:
 def log_mel(wav: Tensor) -> Tensor:
     """Log-mel spectrum of sound [B, N], N a multiple of 240; [B, N / 240, 100], about unit scale.
 
+    What lies past the end is silence.
+    """
+    return framed_log_mel(F.pad(wav, (0, WINDOW - HOP)))
+
+
+def framed_log_mel(wav: Tensor) -> Tensor:
+    """Log-mel spectrum of sound [B, N] that holds the look-ahead; [B, (N - 720) / 240, 100].
+
     Natural log of the mel-averaged magnitude, shifted and scaled so that speech at usual level
     lies near mean 0 and deviation 1.
     """
-    magnitude = torch.fft.rfft(frame(wav) * hann().to(wav)).abs()
+    spectrum = torch.fft.rfft(frame(wav) * hann().to(wav))
+    magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-14).sqrt()
     return normalize((magnitude @ mel_filters().to(wav)).clamp(min=FLOOR).log())
 
 

@@ -1,8 +1,11 @@
 """Trains the vocoder: `codeclm train vocoder configs/codec/vocoder.yaml`.
 
 Half of each batch are spectra of recordings, half are what the house codecs named in the config
-make of them, so that one vocoder serves all codecs and learns what quantized spectra look like.
-First spectral losses alone; then, from `adversarial_from`, one discriminator a step joins in.
+make of them in turn, so that one vocoder serves all codecs and learns what quantized spectra look
+like. First spectral losses alone; from `adversarial.start` on, one discriminator a step joins in.
+
+With `joint`, the decoders of the codecs learn along, through the vocoder. Encoders and bottlenecks
+stay, and with them the meaning of the tokens.
 """
 
 from collections.abc import Sequence
@@ -10,39 +13,37 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeclm import checkpoint
 from codeclm.codecs.house.autoencoder import Autoencoder
-from codeclm.codecs.house.data import Crops, cache_corpus
-from codeclm.codecs.house.discriminators import (
-    discriminator_loss,
-    discriminators,
-    generator_loss,
-)
-from codeclm.codecs.house.features import HIGHEST, HOP, LOWEST, log_mel
-from codeclm.codecs.house.vocoder import PITCHES, Vocoder, VocoderConfig, pitch_classes
+from codeclm.codecs.house.data import Batch, Cache, CorpusConfig, Crops
+from codeclm.codecs.house.discriminators import AdversarialConfig, Critics
+from codeclm.codecs.house.features import log_mel
+from codeclm.codecs.house.losses import fill, pitch_loss, spectral_loss, spectrum_loss
+from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.config import Config, load_config
 from codeclm.training import Run, cosine, set_rate
-
-SCALES = (256, 512, 1024, 2048)  # STFT windows of the loss, in samples
 
 
 class VocoderTraining(Config):
     """A training of the vocoder.
 
     Attributes:
+        corpora: what to train on; the splits `train` and `dev` are used.
         codecs: finished house codecs whose spectra it must also learn.
+        init: a finished vocoder of these sizes to begin with.
+        joint: let the decoders of the codecs learn along; the run then ends with a folder `vocoder`
+            and one folder a codec, instead of `final`.
         own_pitch_from: step from which the source follows the predicted pitch, not the tracked one.
-        adversarial_from: step at which the discriminators join.
-        judged: frames of each crop that a discriminator hears.
     """
 
     name: str = "vocoder"
-    manifest: Path
-    cache: Path
+    corpora: tuple[CorpusConfig, ...]
     out: Path
+    init: Path | None = None
     codecs: tuple[Path, ...] = ()
+    joint: bool = False
     model: VocoderConfig = VocoderConfig()
     steps: int = 8000
     warmup: int = 200
@@ -50,82 +51,62 @@ class VocoderTraining(Config):
     frames: int = 96
     learning_rate: float = 1e-3
     own_pitch_from: int = 2000
-    adversarial_from: int = 4000
-    discriminator_rate: float = 4e-4
-    channels: int = 16
-    judged: int = 48
+    adversarial: AdversarialConfig = AdversarialConfig(start=4000)
     weight_adversarial: float = 0.3
     weight_matching: float = 1.0
     weight_pitch: float = 0.2
+    weight_spectrum: float = 1.0
     mixed_precision: str = "bf16"
     every: int = 500
     seed: int = 0
 
 
-def spectral_loss(predicted: Tensor, wav: Tensor) -> Tensor:
-    """Multi-resolution STFT loss (Yamamoto et al. 2020): log magnitude and spectral convergence.
-
-    Sound [B, N] both; no phase enters.
-    """
-    total = predicted.new_zeros(())
-    for window in SCALES:
-        shape = torch.hann_window(window, device=wav.device)
-
-        def magnitude(x: Tensor, window: int = window, shape: Tensor = shape) -> Tensor:
-            stft = torch.stft(x, window, window // 4, window=shape, return_complex=True)
-            return (stft.real.square() + stft.imag.square() + 1e-9).sqrt()
-
-        a, b = magnitude(predicted), magnitude(wav)
-        total = total + (a.clamp(min=1e-3).log() - b.clamp(min=1e-3).log()).abs().mean()
-        total = total + (a - b).norm() / b.norm().clamp(min=1.0)
-    return total / len(SCALES)
-
-
-def pitch_loss(scores: Tensor, pitch: Tensor) -> Tensor:
-    """Cross-entropy against a bump of one class around the tracked pitch, where there is one.
-
-    Scores [B, M, 160], pitch [B, M] in Hz or 0.
-    """
-    voiced = pitch > 0
-    centre = pitch_classes(pitch.clamp(LOWEST, HIGHEST))[..., None]
-    bump = (-0.5 * (torch.arange(PITCHES, device=pitch.device) - centre).square()).softmax(-1)
-    entropy = -(bump * scores.log_softmax(-1)).sum(-1)
-    return (entropy * voiced).sum() / voiced.sum().clamp(min=1)
-
-
 def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     """Trains as the file says, or takes up where an earlier run stopped; the finished folder."""
     config = load_config(VocoderTraining, config_path, overrides)
-    cache_corpus(config.manifest, config.cache)
-    train, dev = (Crops(config.cache, config.manifest, split) for split in ("train", "dev"))
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    caches = [Cache(corpus) for corpus in config.corpora]
+    train, dev = (Crops(caches, split) for split in ("train", "dev"))
     torch.manual_seed(config.seed)
     model = Vocoder(config.model)
-    critics = discriminators(config.channels)
-    codecs = [
-        Autoencoder.load(checkpoint.load(folder)).to(accelerator.device) for folder in config.codecs
-    ]
+    if config.init is not None:
+        model = Vocoder.load(checkpoint.load(config.init)).train().requires_grad_(True)
+    critics = Critics(config.adversarial).to(accelerator.device)
+    saved = [checkpoint.load(folder) for folder in config.codecs]
+    codecs = [Autoencoder.load(each).to(accelerator.device) for each in saved]
+    decoders = nn.ModuleList([codec.decoder for codec in codecs]).requires_grad_(config.joint)
+    if config.joint and accelerator.num_processes > 1:
+        raise ValueError("`joint` runs on one process: start it without a launcher")
+    learning = [*model.parameters(), *(decoders.parameters() if config.joint else ())]
     optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (0.8, 0.95), weight_decay=0.01
+        learning, config.learning_rate, (0.8, 0.95), weight_decay=0.01, fused=True
     )
-    judging = torch.optim.AdamW(critics.parameters(), config.discriminator_rate, (0.5, 0.9))
     run = Run(
         config.out,
-        {"model": model, "critics": critics, "optimizer": optimizer, "judging": judging},
+        {
+            "model": model,
+            "decoders": decoders,
+            "critics": critics,
+            "optimizer": optimizer,
+            "judging": critics.optimizer,
+        },
     )
-    model, optimizer, judging = accelerator.prepare(model, optimizer, judging)
-    critics = critics.to(accelerator.device)
+    model, optimizer = accelerator.prepare(model, optimizer)
 
-    def spectra(crops: Crops, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        wav, pitch = crops.batch(config.seed, step, config.batch, config.frames)
-        wav, pitch = wav.to(accelerator.device), pitch.to(accelerator.device)
-        mel = log_mel(wav)
-        if codecs:
-            half = config.batch // 2
-            with torch.no_grad(), accelerator.autocast():
-                coded = codecs[step % len(codecs)](mel[:half]).float()
-            mel = torch.cat([coded, mel[half:]])
-        return wav, pitch, mel
+    def spectra(crops: Crops, step: int) -> tuple[Batch, Tensor, Tensor]:
+        """Crops, the spectra to make sound of, and how far a codec's are from the true ones."""
+        batch = crops.batch(config.seed, step, config.batch, config.frames).to(accelerator.device)
+        mel = log_mel(batch.wav)
+        if not codecs:
+            return batch, mel, mel.new_zeros(())
+        codec, half = codecs[step % len(codecs)], config.batch // 2
+        with accelerator.autocast():
+            with torch.no_grad():
+                z, _ = codec.encoder(mel[:half])
+                latent, _ = codec.bottleneck(z.float())
+            coded, _ = codec.decoder(latent)
+        coded = coded.float()
+        return batch, torch.cat([coded, mel[half:]]), spectrum_loss(coded, mel[:half])
 
     def synthesize(mel: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         with accelerator.autocast():
@@ -134,56 +115,48 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
 
     @torch.inference_mode()
     def validate() -> dict[str, float]:
-        totals = {"dev_spectral": 0.0, "dev_pitch": 0.0}
+        totals = {"dev_spectrum": 0.0, "dev_spectral": 0.0, "dev_pitch": 0.0}
         for i in range(8):
-            wav, pitch, mel = spectra(dev, i)
+            batch, mel, distance = spectra(dev, i)
             made, scores = synthesize(mel)
-            totals["dev_spectral"] += spectral_loss(made, wav).item() / 8
-            totals["dev_pitch"] += pitch_loss(scores, pitch).item() / 8
+            totals["dev_spectrum"] += distance.item() / 8
+            totals["dev_spectral"] += spectral_loss(made, batch.wav).item() / 8
+            totals["dev_pitch"] += pitch_loss(scores, batch.pitch).item() / 8
         return totals
 
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
-        wav, pitch, mel = spectra(train, step)
-        made, scores = synthesize(mel, fill(pitch) if step < config.own_pitch_from else None)
-        parts = {"spectral": spectral_loss(made, wav), "pitch": pitch_loss(scores, pitch)}
+        batch, mel, distance = spectra(train, step)
+        made, scores = synthesize(mel, fill(batch.pitch) if step < config.own_pitch_from else None)
+        parts = {
+            "spectral": spectral_loss(made, batch.wav),
+            "pitch": pitch_loss(scores, batch.pitch),
+        }
         loss = parts["spectral"] + config.weight_pitch * parts["pitch"]
-        if step >= config.adversarial_from:
-            critic = critics[step % len(critics)]
-            spare = config.frames - config.judged
-            first = int(torch.randint(min(24, spare), spare + 1, ()))
-            ear = slice(first * HOP, (first + config.judged) * HOP)
-            with accelerator.autocast():
-                real, fake = critic(wav[:, ear]), critic(made[:, ear].detach())
-            parts["judge"] = discriminator_loss(real, fake)
-            run.check(parts["judge"])
-            accelerator.backward(parts["judge"])
-            judging.step()
-            critics.requires_grad_(False)
-            with accelerator.autocast():
-                real, fake = critic(wav[:, ear]), critic(made[:, ear])
-            parts["fool"], parts["match"] = generator_loss(real, fake)
-            loss = loss + config.weight_adversarial * parts["fool"]
-            loss = loss + config.weight_matching * parts["match"]
+        if config.joint:
+            parts["spectrum"] = distance
+            loss = loss + config.weight_spectrum * distance
+        if critics.join(step):
+            parts |= critics.judge(step, batch.wav, made, accelerator)
+            loss = loss + config.weight_adversarial * parts["adversarial"]
+            loss = loss + config.weight_matching * parts["matching"]
         run.check(loss)
         accelerator.backward(loss)
-        critics.requires_grad_(True)
-        judging.zero_grad()
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        accelerator.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         if step % 50 == 0:
             run.log(**{name: part.item() for name, part in parts.items()})
         if step % config.every == config.every - 1:
-            run.log(**validate())
+            run.table(**validate())
 
     reached = validate()
-    dev_scores = {name: round(score, 4) for name, score in reached.items()}
-    final = run.finish(model, config.model, kind="house-vocoder", name=config.name, **dev_scores)
+    about = {"kind": "house-vocoder", "name": config.name}
+    about |= {name: round(score, 4) for name, score in reached.items()}
+    if config.joint:
+        for codec, before in zip(codecs, saved, strict=True):
+            told = {**before.meta, "vocoder": "../vocoder", "before": before.meta}
+            run.finish(codec, codec.config, told, folder=before.meta["name"])
+    final = run.finish(model, config.model, about, folder="vocoder" if config.joint else "final")
     print(f"{config.name}: spectral loss on dev {reached['dev_spectral']:.4f}; {final}")
     return final
-
-
-def fill(pitch: Tensor) -> Tensor:
-    """Tracked pitch [B, M] with a calm 120 Hz where there is none."""
-    return torch.where(pitch > 0, pitch, 120.0)

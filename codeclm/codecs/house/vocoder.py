@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from codeclm.checkpoint import Checkpoint
 from codeclm.codecs.house.features import (
     BINS,
     HIGHEST,
@@ -72,6 +73,13 @@ class Vocoder(nn.Module):
         noise = torch.randn((NOISE_FRAMES + 3) * HOP, generator=torch.Generator().manual_seed(0))
         self.register_buffer("noise", noise, persistent=False)
         self.noise: Tensor
+
+    @classmethod
+    def load(cls, saved: Checkpoint) -> "Vocoder":
+        """The frozen network of a checkpoint."""
+        model = cls(VocoderConfig(**saved.config))
+        model.load_state_dict(saved.weights())
+        return model.eval().requires_grad_(False)
 
     def forward(
         self, mel: Tensor, state: VocoderState | None = None, pitch: Tensor | None = None
