@@ -151,8 +151,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             run.table(**validate())
 
     reached = validate()
-    about = {"kind": "house-vocoder", "name": config.name}
-    about |= {name: round(score, 4) for name, score in reached.items()}
+    dev_scores = {name: round(score, 4) for name, score in reached.items()}
+    about = {"kind": "house-vocoder", "name": config.name, **dev_scores}
     if config.joint:
         for codec, before in zip(codecs, saved, strict=True):
             told = {**before.meta, "vocoder": "../vocoder", "before": before.meta}

@@ -35,8 +35,8 @@ class SemanticConfig(Config):
     code_dims: int = 8
     semantic_dims: int = 16
     leftover: bool = True
-    dropout: float = 0.25
-    alone: float = 0.15
+    dropout: float = 0.1
+    alone: float = 0.05
     teacher_dims: int = 512
 
 
