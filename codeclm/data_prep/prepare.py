@@ -62,13 +62,13 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             f"{config.manifest}: speakers {sorted(leaks)[:5]} stand in both the train and the "
             "unseen split; a speaker kept for testing must not be trained on"
         )
-    config.out.mkdir(parents=True, exist_ok=True)
-    tokenizer, ids = _texts(config, utterances)
     codec = load_codec(config.codec)
     if codec.spec.latent_dims:
         raise ValueError(
             f"{codec.spec.name} has continuous latents and no codes: take a codec with streams"
         )
+    config.out.mkdir(parents=True, exist_ok=True)
+    tokenizer, ids = _texts(config, utterances)
     codes = _codes(config, utterances, codec)
     done = config.out / "report.json"
     made_with = {

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from codeclm.codecs.house.features import HOP
 from codeclm.config import Config
+from codeclm.training import Run
 
 RESOLUTIONS = (512, 1024, 2048)  # STFT windows in samples; hop is a quarter
 PERIODS = (3, 5, 7)
@@ -133,7 +134,9 @@ class Critics(nn.Module):
         """Whether they judge this step already."""
         return self.config.start is not None and step >= self.config.start
 
-    def judge(self, step: int, real: Tensor, fake: Tensor, accelerator: Any) -> dict[str, Tensor]:
+    def judge(
+        self, step: int, real: Tensor, fake: Tensor, accelerator: Any, run: Run
+    ) -> dict[str, Tensor]:
         """Trains the critic whose turn it is on half a second of [B, N]; what fools it, by name."""
         critic = self.critics[step % len(self.critics)]
         frames = real.shape[1] // HOP
@@ -143,6 +146,7 @@ class Critics(nn.Module):
         real, fake = real[:, ear], fake[:, ear]
         with accelerator.autocast():
             loss = discriminator_loss(critic(real), critic(fake.detach()))
+        run.check(loss)
         accelerator.backward(loss)
         self.optimizer.step()
         critic.requires_grad_(False)

@@ -194,22 +194,20 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
 
     @torch.inference_mode()
     def validate() -> dict[str, float]:
-        chain.eval()
         totals: dict[str, float] = {}
         for i in range(8):
             for name, loss in losses_on(draw(dev, i), run.step)[0].items():
                 totals[f"dev_{name}"] = totals.get(f"dev_{name}", 0.0) + loss.item() / 8
-        chain.train()
         return totals
 
-    since, weights = time.monotonic(), config.weights
+    first, since, weights = run.step, time.monotonic(), config.weights
     chain.train()
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
         batch = draw(train, step)
         losses, wav = losses_on(batch, step)
         if critics is not None and wav is not None and critics.join(step):
-            losses |= critics.judge(step, batch.wav, wav, accelerator)
+            losses |= critics.judge(step, batch.wav, wav, accelerator, run)
         counted = weights.model_dump()
         counted["kl"] *= min(1.0, step / max(1, weights.kl_warmup))
         loss = torch.stack([counted[name] * value for name, value in losses.items()]).sum()
@@ -219,19 +217,19 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         optimizer.step()
         optimizer.zero_grad()
         if step % 50 == 0:
-            now = time.monotonic()
-            speed = 50 * config.batch * config.frames / 100 / (now - since)
-            since = now
+            heard = (step + 1 - first) * config.batch * config.frames / 100
+            speed = heard / (time.monotonic() - since)
             run.log(
                 **{name: value.item() for name, value in losses.items()},
                 audio_seconds_per_second=speed,
             )
         if step % config.every == config.every - 1:
-            run.table(**validate())
             chain.eval()
+            run.table(**validate())
             write_samples(model.autoencoder, finished, draw(dev, 0).wav, config.out / "samples")
             chain.train()
 
+    chain.eval()
     reached = validate()
     scores = {name: round(value, 4) for name, value in reached.items()}
     if "vocoder" in config.learn:

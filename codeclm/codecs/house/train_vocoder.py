@@ -101,11 +101,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             return batch, mel, mel.new_zeros(())
         codec, half = codecs[step % len(codecs)], config.batch // 2
         with accelerator.autocast():
-            with torch.no_grad():
-                z, _ = codec.encoder(mel[:half])
-                latent, _ = codec.bottleneck(z.float())
-            coded, _ = codec.decoder(latent)
-        coded = coded.float()
+            coded, _ = codec(mel[:half])
         return batch, torch.cat([coded, mel[half:]]), spectrum_loss(coded, mel[:half])
 
     def synthesize(mel: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -137,7 +133,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             parts["spectrum"] = distance
             loss = loss + config.weight_spectrum * distance
         if critics.join(step):
-            parts |= critics.judge(step, batch.wav, made, accelerator)
+            parts |= critics.judge(step, batch.wav, made, accelerator, run)
             loss = loss + config.weight_adversarial * parts["adversarial"]
             loss = loss + config.weight_matching * parts["matching"]
         run.check(loss)
