@@ -41,7 +41,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from codeclm import checkpoint
-from codeclm.codecs import HOUSE
+from codeclm.codecs import codec_folder
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation import asr, audio_metrics, codebooks, probe, speaker, stats
 from codeclm.evaluation.items import RATE, Key, Results, Row, at_16k, shuffled
@@ -192,7 +192,7 @@ class Bench:
         self.codecs: dict[str, Any] = {codec.spec.name: codec for codec in loaded}
         if len(self.codecs) < len(loaded) or RECORDINGS in self.codecs:
             raise ValueError("two codecs have one name: give each folder its own in meta.json")
-        self.folders = dict(zip(self.codecs, map(find, args.codecs), strict=True))
+        self.folders = dict(zip(self.codecs, map(codec_folder, args.codecs), strict=True))
         utterances = read_manifest(args.corpus)
         rows = {split: [u for u in utterances if u.split == split] for split in SPLITS}
         self.chosen = {s: shuffled(own, args.seed)[: args.items] for s, own in rows.items() if own}
@@ -247,11 +247,6 @@ def original(utterance: Utterance, rate: int) -> tuple[NDArray[np.float32], spea
     """The recording at 16 kHz and its voice."""
     heard = at_16k(sound(utterance, rate), rate)
     return heard, speaker.embed(heard)
-
-
-def find(name: str) -> Path:
-    """The folder of a codec."""
-    return checkpoint.resolve(f"starter/{name}" if name in HOUSE else name)
 
 
 def fingerprint(codec: Any) -> str:

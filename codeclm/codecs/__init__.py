@@ -7,12 +7,17 @@ from codeclm.codecs.base import Codec, CodecSpec, Stream
 
 HOUSE = ("house-rvq", "house-fsq", "house-semantic", "house-vae")  # shipped in the package
 
-__all__ = ["HOUSE", "Codec", "CodecSpec", "Stream", "load_codec"]
+__all__ = ["HOUSE", "Codec", "CodecSpec", "Stream", "codec_folder", "load_codec"]
 
 
 def load_codec(name: str | Path) -> Codec:
     """A codec by name, folder or hub name."""
     from codeclm.codecs.house.codec import HouseCodec
 
+    return HouseCodec.load(codec_folder(name))
+
+
+def codec_folder(name: str | Path) -> Path:
+    """Where a codec lies, by name, folder or hub name."""
     shipped = isinstance(name, str) and name in HOUSE
-    return HouseCodec.load(checkpoint.resolve(f"starter/{name}" if shipped else name))
+    return checkpoint.resolve(f"starter/{name}" if shipped else name)
