@@ -20,9 +20,9 @@ from codeclm.data_prep.shards import (
     read_codes,
     write_codes,
     write_tensors,
-    write_text,
 )
 from codeclm.data_prep.text import Bytes, Phonemes, SentencePiece, Tokenizer, phonemize
+from codeclm.files import write_text
 
 
 class Preparation(Config):

@@ -47,13 +47,6 @@ class Prepared:
     items: list[Item]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name, then renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     """Writes a safetensors file under a temporary name, then renames it."""
     temporary = path.with_name(path.name + ".tmp")

@@ -1,7 +1,7 @@
 """scripts/evaluate.py from end to end with a fake model and fake judges."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,18 +16,12 @@ from torch import Tensor
 import codeclm
 from codeclm.evaluation import asr, audio_metrics, speaker
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
 RATE = 24000
 
 
 @pytest.fixture
-def evaluate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def evaluate(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("evaluate")
 
 
 @pytest.fixture

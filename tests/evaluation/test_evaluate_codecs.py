@@ -1,8 +1,8 @@
 """scripts/evaluate_codecs.py from end to end: real judges, untrained codecs, a few clips."""
 
-import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,18 +17,12 @@ from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.data_prep import shards
 from codeclm.data_prep.text import Phonemes, ipa_units
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate_codecs.py"
 SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 
 
 @pytest.fixture
-def evaluate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate_codecs", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def evaluate(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("evaluate_codecs")
 
 
 @pytest.fixture

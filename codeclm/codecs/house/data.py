@@ -6,7 +6,6 @@ learns from them.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from codeclm.codecs.house.autoencoder import STRIDE
 from codeclm.codecs.house.features import HIGHEST, HOP, LOWEST, SAMPLE_RATE, WINDOW
 from codeclm.config import Config
 from codeclm.corpus import read_audio, read_manifest
+from codeclm.files import write_text
 
 
 class CorpusConfig(Config):
@@ -59,9 +59,7 @@ def cache_corpus(manifest: Path, folder: Path) -> None:
             pcm.write((wav.clip(-1, 1) * 32767).astype(np.int16).tobytes())
             tones.write(track(wav).astype(np.float16).tobytes())
             frames.append(len(wav) // HOP)
-    temporary = folder / "index.json.tmp"
-    temporary.write_text(json.dumps({"names": names, "frames": frames}))
-    os.replace(temporary, folder / "index.json")
+    write_text(folder / "index.json", json.dumps({"names": names, "frames": frames}))
 
 
 def pitch_tracker() -> Callable[[np.ndarray], np.ndarray]:

@@ -9,7 +9,6 @@ languages.
 """
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from codeclm.audio import resample
 from codeclm.codecs.house.autoencoder import STRIDE
 from codeclm.codecs.house.data import Cache, Heard
 from codeclm.codecs.house.features import HOP, SAMPLE_RATE
+from codeclm.files import write_text
 from codeclm.whisper import packaged_whisper
 
 NAMES = {
@@ -110,9 +110,7 @@ def cache_teacher(cache: Cache, name: str) -> Heard:
                 dims = heard.shape[1]
                 file.write(heard.tobytes())
         standardize(np.memmap(path, dtype=np.float16, mode="r+").reshape(-1, dims))
-        temporary = facts.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps({"teacher": name, "dims": dims}))
-        os.replace(temporary, facts)
+        write_text(facts, json.dumps({"teacher": name, "dims": dims}))
     dims = json.loads(facts.read_text())["dims"]
     return Heard(np.memmap(path, dtype=np.float16, mode="r").reshape(-1, dims), starts)
 
