@@ -114,6 +114,17 @@ def speak(
     temperature: Annotated[
         float | None, typer.Option(min=0, help="Lower is calmer, higher is livelier.")
     ] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, help="Draw from the k likeliest.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="Draw from this much of the probability.")
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.99, help="Draw from what is near the likeliest."),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Above 1 follows text and voice more closely.")
+    ] = None,
     language: Annotated[
         str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
     ] = "en",
@@ -129,12 +140,21 @@ def speak(
     _check_model(model)
     with _quiet_stdout():
         tts = codeclm.load_tts(model, codec)
+        asked = {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "guidance": guidance,
+        }
         speech = tts.speak(
             text,
             voice=_voice(voice, tts),
             language=language,
             seed=seed,
-            temperature=temperature,
+            sampling=tts.sampling.model_copy(
+                update={name: value for name, value in asked.items() if value is not None}
+            ),
         )
         about = {"software": f"codeclm {codeclm.__version__}", "comment": "synthetic speech"}
         audio.write(out, speech.wav, speech.sample_rate, about)

@@ -21,6 +21,7 @@ import torch
 import codeclm
 from codeclm import audio, checkpoint, cli
 from codeclm.config import Config
+from codeclm.tts.sampling import Sampling
 
 RATE = 24_000
 HEAVY = {"torch", "numpy", "transformers", "soundfile", "soxr", "yaml", "safetensors"}
@@ -76,6 +77,7 @@ class FakeVoice:
 @dataclass
 class FakeTTS:
     codec: str = "the codec"
+    sampling: Sampling = field(default_factory=Sampling)
     voices: dict[str, FakeVoice] = field(
         default_factory=lambda: {name: FakeVoice(name) for name in ("anna", "bo")}
     )
@@ -124,7 +126,7 @@ def test_speak(run: Run, tts: FakeTTS) -> None:
     assert (code, out) == (0, "speech.wav: 1.0 s of speech, 4.0x real time\n")
     assert err == "a library talks\n"
     assert tts.loaded == ["starter"]
-    default = {"voice": None, "language": "en", "seed": None, "temperature": None}
+    default = {"voice": None, "language": "en", "seed": None, "sampling": tts.sampling}
     assert tts.asked == [{"text": "Hello.", **default}]
     assert audio.read("speech.wav", RATE).shape == (1, RATE)
 
@@ -156,11 +158,13 @@ def test_speak_json_is_one_object(run: Run, tts: FakeTTS) -> None:
 
 def test_speak_passes_every_option(run: Run, tts: FakeTTS, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "mine", {"w": torch.ones(1)}, Config(), {})
-    more = ("--language", "en-gb", "--codec", "ours")
-    code, _, _ = run("speak", "Hi", "--model", "mine", "--seed", "3", "--temperature", "0.5", *more)
+    more = ("--language", "en-gb", "--codec", "ours", "--temperature", "0.5", "--top-k", "9")
+    more = (*more, "--top-p", "0.8", "--min-p", "0.1", "--guidance", "2")
+    code, _, _ = run("speak", "Hi", "--model", "mine", "--seed", "3", *more)
     assert code == 0
     assert tts.loaded == ["mine"]
-    chosen = {"voice": None, "language": "en-gb", "seed": 3, "temperature": 0.5}
+    sampling = Sampling(temperature=0.5, top_k=9, top_p=0.8, min_p=0.1, guidance=2.0)
+    chosen = {"voice": None, "language": "en-gb", "seed": 3, "sampling": sampling}
     assert tts.asked == [{"text": "Hi", **chosen}]
 
 

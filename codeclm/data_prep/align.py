@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from codeclm.codecs.base import Stream
-from codeclm.codecs.frames import FrameEmbedding
+from codeclm.codecs.embedding import CodeEmbedding
 
 KERNEL = 5
 
@@ -26,7 +26,7 @@ class Aligner(nn.Module):
         self, streams: tuple[Stream, ...], vocabulary: int, width: int = 160, depth: int = 5
     ) -> None:
         super().__init__()
-        self.embed = FrameEmbedding(streams, width)
+        self.embed = CodeEmbedding(streams, width, points=all(s.levels for s in streams))
         self.convs = nn.ModuleList(
             nn.Conv1d(width, 2 * width, KERNEL, padding=KERNEL // 2) for _ in range(depth)
         )
@@ -34,7 +34,7 @@ class Aligner(nn.Module):
         self.leave = nn.Linear(width, vocabulary)
 
     def forward(self, codes: Tensor) -> Tensor:
-        x = self.embed(codes)
+        x = self.embed(codes.transpose(1, 2))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = x + F.glu(conv(norm(x).transpose(1, 2)), dim=1).transpose(1, 2)
         scores: Tensor = self.leave(x)

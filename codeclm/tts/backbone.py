@@ -11,20 +11,39 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from codeclm.config import Config
+
 if TYPE_CHECKING:
     from transformers import LlamaModel
-
-    from codeclm.tts.model import ModelConfig
 
 EPS = 1e-6  # of the root-mean-square norms
 THETA = 10_000.0  # base of the rotary positions (Su et al. 2021)
 ROOM = 256  # steps a cache grows by
 
 
-def llama(config: "ModelConfig") -> "LlamaModel":
+class Sizes(Config):
+    """Sizes of a transformer: width, layers, attention heads, width inside the feed-forward."""
+
+    width: int = 320
+    depth: int = 8
+    heads: int = 5
+    inner: int = 864
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "Sizes":
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}: "
+                "each head turns pairs of numbers"
+            )
+        return self
+
+
+def llama(config: Sizes) -> "LlamaModel":
     """A Llama-shaped decoder of the given sizes, freshly initialized."""
     from transformers import LlamaConfig, LlamaModel
 
@@ -81,7 +100,7 @@ class Decoder:
         weights: under the names of `transformers.LlamaModel`.
     """
 
-    def __init__(self, config: "ModelConfig", weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, config: Sizes, weights: Mapping[str, Tensor]) -> None:
         self.heads = config.heads
         self.size = config.width // config.heads
         self.layers = [

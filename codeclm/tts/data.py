@@ -6,15 +6,21 @@ are shown without their text, as a voice is at inference, and cut to a few secon
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from codeclm.codecs.embedding import EMPTY
 from codeclm.data_prep.shards import Item
+from codeclm.tts.layouts import Layout
 from codeclm.tts.model import Batch
 
+PADDING = {"slots": EMPTY, "step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}
 PROMPT = (40, 150)  # frames, shortest and longest, of an utterance shown without text
 
 
@@ -29,15 +35,36 @@ class Piece:
 
 
 class Sequences:
-    """Batches by step number: the same number always gives the same batch."""
+    """Batches by step number: the same number always gives the same batch.
 
-    def __init__(self, items: Sequence[Item], frames: int, batch: int, seed: int) -> None:
+    Args:
+        layout, text: of the model that reads them.
+        frames: most codec frames of a sequence; a batch has `batch` sequences, all nearly full.
+        text_dropout: share of later utterances that are shown without their text.
+        voice_dropout: share of utterances that do not go on after others of their speaker.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        layout: Layout,
+        text: Literal["stream", "prefix"],
+        frames: int,
+        batch: int,
+        seed: int = 0,
+        text_dropout: float = 0.0,
+        voice_dropout: float = 0.0,
+    ) -> None:
         self.items = [
-            item for item in items if any(item.durations) and item.codes.shape[1] <= frames
+            item
+            for item in items
+            if (text == "prefix" or any(item.durations)) and item.codes.shape[1] <= frames
         ]
         if not self.items:
             raise ValueError("no aligned utterance is short enough to train on: raise `frames`")
+        self.layout, self.text = layout, text
         self.frames, self.size, self.seed = frames, batch, seed
+        self.text_dropout, self.voice_dropout = text_dropout, voice_dropout
         self.epoch = lru_cache(maxsize=2)(self._epoch)
 
     def _epoch(self, number: int) -> list[list[Piece]]:
@@ -51,10 +78,12 @@ class Sequences:
             current: list[Piece] = []
             room = self.frames
             for item in items:
-                if item.codes.shape[1] > room:
+                alone = bool(current) and rng.random() < self.voice_dropout
+                if alone or item.codes.shape[1] > room:
                     sequences.append(current)
                     current, room = [], self.frames
-                piece = _piece(item, told=bool(current) or rng.random() < 0.5, rng=rng)
+                hidden = self.text_dropout if current else 0.5
+                piece = _piece(item, told=rng.random() >= hidden, rng=rng)
                 current.append(piece)
                 room -= piece.last - piece.first
             sequences.append(current)
@@ -66,7 +95,8 @@ class Sequences:
         while step >= (count := max(1, len(self.epoch(number)) // self.size)):
             step -= count
             number += 1
-        return collate(self.epoch(number)[step * self.size : (step + 1) * self.size])
+        rows = self.epoch(number)[step * self.size : (step + 1) * self.size]
+        return collate(rows, self.layout, self.text)
 
 
 def _piece(item: Item, told: bool, rng: np.random.Generator) -> Piece:
@@ -78,34 +108,61 @@ def _piece(item: Item, told: bool, rng: np.random.Generator) -> Piece:
     return Piece(item, first, first + length, told=False)
 
 
-def collate(sequences: Sequence[Sequence[Piece]]) -> Batch:
-    """Pads sequences to one length and lays them beside their texts."""
+def collate(
+    sequences: Sequence[Sequence[Piece]], layout: Layout, text: Literal["stream", "prefix"]
+) -> Batch:
+    """Packs the pieces of each sequence in a row, and pads the sequences to one length."""
     texts = [p.item.ids for sequence in sequences for p in sequence if p.told]
     longest = max(map(len, texts), default=1)
-    table = np.zeros((max(1, len(texts)), longest), dtype=np.int64)
-    shape = (len(sequences), max(sum(p.last - p.first for p in s) for s in sequences))
-    streams = sequences[0][0].item.codes.shape[0]
-    codes = np.zeros((shape[0], streams, shape[1]), dtype=np.int64)
-    begin, real = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    token, age = np.full(shape, -1), np.zeros(shape, dtype=np.int64)
-    advance = np.zeros(shape, dtype=np.float32)
-    told = 0
-    for row, sequence in enumerate(sequences):
-        at = 0
+    table = torch.zeros(max(1, len(texts)), longest, dtype=torch.long)
+    for row, ids in enumerate(texts):
+        table[row, : len(ids)] = torch.tensor(ids)
+    rows, told = [], 0
+    for sequence in sequences:
+        parts = []
         for piece in sequence:
-            span = slice(at, at + piece.last - piece.first)
-            codes[row, :, span] = piece.item.codes[:, piece.first : piece.last]
-            begin[row, at] = True
-            real[row, span] = True
-            if piece.told:
-                durations = np.array(piece.item.durations)
-                table[told, : len(durations)] = piece.item.ids
-                token[row, span] = told * longest + np.repeat(np.arange(len(durations)), durations)
-                starts = np.repeat(durations.cumsum() - durations, durations)
-                age[row, span] = np.arange(len(starts)) - starts
-                advance[row, at + durations.cumsum() - 1] = 1.0
-                told += 1
-            at = span.stop
-    arrays = (table, codes, begin, token, age, advance, real)
-    names = [field.name for field in fields(Batch)]
-    return Batch(**{n: torch.from_numpy(a) for n, a in zip(names, arrays, strict=True)})
+            parts.append(_positions(piece, layout, text, told if piece.told else -1, longest))
+            told += piece.told
+        rows.append({name: torch.cat([part[name] for part in parts]) for name in PADDING})
+    columns = {
+        name: pad_sequence([row[name] for row in rows], True, padding_value=value)
+        for name, value in PADDING.items()
+    }
+    return Batch(texts=table, **columns)
+
+
+def _positions(
+    piece: Piece, layout: Layout, text: str, row: int, longest: int
+) -> dict[str, Tensor]:
+    """The positions of one piece, under the names of `Batch`."""
+    codes = piece.item.codes[:, piece.first : piece.last].long()
+    slots = layout.pack(codes[None])[0]
+    step = torch.arange(len(slots))
+    frame, frames = step // layout.period, codes.shape[1]
+    token, age = torch.full_like(step, -1), torch.zeros_like(step)
+    advance = torch.full((len(slots),), -1.0)
+    if piece.told:
+        closing = (step % layout.period == layout.period - 1) & (frame < frames)
+        if text == "stream":
+            durations = torch.tensor(piece.item.durations)
+            ends = durations.cumsum(0)
+            sounding = torch.arange(len(durations)).repeat_interleave(durations)
+            since = torch.arange(frames) - (ends - durations)[sounding]
+            inside = frame < frames
+            token[inside] = row * longest + sounding[frame[inside]]
+            age[inside] = since[frame[inside]]
+            advance[closing] = torch.isin(frame[closing] + 1, ends).float()
+        else:
+            advance[closing] = (frame[closing] == frames - 1).float()
+    told = torch.full_like(step, row)
+    audio = {"slots": slots, "step": step, "told": told, "token": token, "age": age}
+    audio["advance"] = advance
+    if not piece.told or text == "stream":
+        return audio
+    count = len(piece.item.ids)
+    before = {
+        name: torch.full((count, *part.shape[1:]), PADDING[name], dtype=part.dtype)
+        for name, part in audio.items()
+    }
+    before["token"] = row * longest + torch.arange(count)
+    return {name: torch.cat([before[name], part]) for name, part in audio.items()}

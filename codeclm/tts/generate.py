@@ -7,23 +7,27 @@ joins what `stream` yields, so that both are the same sound.
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from codeclm import checkpoint
 from codeclm.codecs import Codec, CodecSpec, load_codec
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.tts.backbone import Cache, Decoder
+from codeclm.tts.heads import DepthHead
+from codeclm.tts.layouts import EMPTY, END
 from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.sampling import Draw, Sampling
 from codeclm.tts.voice import Voice
 
-TEMPERATURE = 0.3
 OLDEST = 1.2  # seconds after which a token must give way
+ROOM = 256  # frames a matrix of codes grows by
 LARGEST_CHUNK = 8  # frames decoded at a time, once the first have been heard
 KEPT_VOICES = 16  # whose prefilled caches stay in memory
 SENTENCE_END = re.compile(r"(?<=[.!?…।])[\"')\]]*\s+")
@@ -68,18 +72,28 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
         )
     tokenizer = load_tokenizer(saved.meta["tokenizer"])
     config = ModelConfig(**saved.config)
-    backbone: dict[str, Tensor] = {}
-    rest: dict[str, Tensor] = {}
-    for key, tensor in saved.weights().items():
-        part = backbone if key.startswith("backbone.") else rest
-        part[key.removeprefix("backbone.")] = tensor
-    model = SpeechLM(config, spec.streams, len(tokenizer.tokens))
-    model.load_state_dict(rest)
+    model = SpeechLM(config, spec.streams, len(tokenizer.tokens), trains=False)
+    decoder = speaking(model, saved.weights())
     voices = {
         path.name.removesuffix(".voice.safetensors"): Voice.load(path)
         for path in sorted((saved.folder / "voices").glob("*.voice.safetensors"))
     }
-    return TTS(model, Decoder(config, backbone), voice_of, tokenizer, voices, saved.meta)
+    return TTS(model, decoder, voice_of, tokenizer, voices, saved.meta)
+
+
+def speaking(model: SpeechLM, weights: Mapping[str, Tensor]) -> Decoder:
+    """Gives a model without backbone its weights; the decoder that stands for the backbone."""
+    bodies: dict[str, dict[str, Tensor]] = {"backbone.": {}, "head.body.": {}}
+    rest: dict[str, Tensor] = {}
+    for key, tensor in weights.items():
+        prefix = next((p for p in bodies if key.startswith(p)), "")
+        if prefix == "head.body." and not isinstance(model.head, DepthHead):
+            prefix = ""
+        bodies.get(prefix, rest)[key.removeprefix(prefix)] = tensor
+    model.load_state_dict(rest)
+    if isinstance(model.head, DepthHead):
+        model.head.decoder = Decoder(model.config.local, bodies["head.body."])
+    return Decoder(model.config, bodies["backbone."])
 
 
 class TTS:
@@ -97,6 +111,7 @@ class TTS:
         self.model, self.decoder = model.eval().requires_grad_(False), decoder
         self.codec, self.tokenizer, self.voices, self.meta = codec, tokenizer, voices, meta
         self.sample_rate = codec.spec.sample_rate
+        self.sampling = Sampling(**meta.get("sampling", {}))
         self._prefilled: dict[int, tuple[Voice, Cache]] = {}
 
     def speak(
@@ -106,7 +121,7 @@ class TTS:
         voice: Voice | None = None,
         language: str = "en",
         seed: int | None = None,
-        temperature: float | None = None,
+        sampling: Sampling | Sequence[Sampling] | None = None,
     ) -> Speech:
         """Says a text.
 
@@ -115,7 +130,8 @@ class TTS:
             voice: who speaks; None takes the first stock voice.
             language: of the text, an espeak code where the model reads phonemes.
             seed: makes the answer repeatable; None draws one and reports it.
-            temperature: of the codes; 0 is greedy.
+            sampling: how codes are drawn, for all streams or one for each; None: as the model was
+                made to.
 
         Raises:
             ValueError: nothing to say, or a voice of another codec.
@@ -128,7 +144,7 @@ class TTS:
             voice=voice,
             language=language,
             seed=seed,
-            temperature=temperature,
+            sampling=sampling,
             interventions=counts,
         ):
             first = first or time.perf_counter() - began
@@ -147,7 +163,7 @@ class TTS:
         voice: Voice | None = None,
         language: str = "en",
         seed: int = 0,
-        temperature: float | None = None,
+        sampling: Sampling | Sequence[Sampling] | None = None,
         interventions: Counter[str] | None = None,
     ) -> Iterator[Tensor]:
         """Says a text, yielding sound [n] as soon as it is known; arguments as `speak`."""
@@ -156,11 +172,11 @@ class TTS:
             voice.check(self.codec.spec, f"voice {voice.name}")
         sentences = [self.tokenizer.encode(s, language) for s in split_sentences(text)]
         generator = torch.Generator().manual_seed(seed)
+        how = self.sampling if sampling is None else sampling
         state, size = None, 1
         for ids in sentences:
             waiting: list[Tensor] = []
-            heat = TEMPERATURE if temperature is None else temperature
-            for frame in self.frames(ids, voice, heat, generator, interventions):
+            for frame in self.frames(ids, voice, how, generator, interventions):
                 waiting.append(frame)
                 if len(waiting) == size:
                     wav, state = self.codec.decode_chunk(torch.stack(waiting, dim=2), state)
@@ -175,29 +191,54 @@ class TTS:
         self,
         ids: list[int],
         voice: Voice | None,
-        temperature: float,
+        sampling: Sampling | Sequence[Sampling],
         generator: torch.Generator,
         interventions: Counter[str] | None = None,
     ) -> Iterator[Tensor]:
-        """Codes [1, K] of one sentence, frame after frame."""
-        model = self.model
-        cache = self._prefill(voice).copy()
-        encoded = model.text(torch.tensor([ids]))[0]
-        oldest = round(OLDEST * self.codec.spec.frame_rate)
-        before = model.begin[None, None]
-        token, age, unmoved = 0, 0, 1.0
-        while token < len(ids):
-            text = model.text_at(encoded, torch.tensor([[token]]), torch.tensor([[age]]))
-            state = self.decoder(before + text, cache)[:, -1]
-            codes = model.head.sample(state, temperature, generator)
-            yield codes
-            before = model.frames(codes[..., None])
-            unmoved *= 1 - float(model.advance(state).sigmoid())
-            age += 1
-            if age >= oldest and interventions is not None:
-                interventions["token held too long"] += 1
-            if unmoved < 0.5 or age >= oldest:
-                token, age, unmoved = token + 1, 0, 1.0
+        """Codes [1, K] of one sentence, frame after frame, as soon as the layout has them."""
+        model, layout = self.model, self.model.layout
+        draw = Draw(sampling, layout.streams, generator)
+        text = _Text(self, ids)
+        caches = [self._prefill(voice).copy()]
+        if draw.guided:  # beside it, the same without text and voice
+            caches.append(self.decoder.start())
+        for prefix in text.before():
+            self.decoder(prefix, caches[0])
+        rows = len(caches)
+        slots = torch.full((rows, 1, layout.slots), EMPTY)
+        codes = torch.zeros(layout.streams, 0, dtype=torch.long)
+        states: list[Tensor] = []  # kept where passes follow
+        steps: list[Tensor] = []
+        step = yielded = 0
+        while text.frames is None or step < layout.steps(text.frames):
+            now = torch.full((rows, 1), step)
+            x = model.said(slots, now) + text.now(rows)
+            state = torch.cat([self.decoder(x[i : i + 1], c) for i, c in enumerate(caches)])[:, -1]
+            stream, frame = layout.where(torch.tensor(step))
+            marks = torch.where(frame < 0, EMPTY, 0)
+            if text.frames is not None:
+                marks = torch.where(frame >= text.frames, END, marks)
+            drawn = model.head.sample(state, marks.expand(rows, -1), stream, draw)
+            for k, t, code in zip(stream.tolist(), frame.tolist(), drawn[0], strict=True):
+                if code >= 0:
+                    if t >= codes.shape[1]:
+                        codes = F.pad(codes, (0, ROOM))
+                    codes[k, t] = code
+                    draw.remember(code.expand(rows), k)
+            if layout.drawn < layout.slots:
+                states.append(state)
+                steps.append(drawn)
+            if text.frames is None and step % layout.period == layout.period - 1:
+                text.advance(float(model.advance(state[0]).sigmoid()), interventions)
+            slots, step = drawn[:, None], step + 1
+            ready = layout.ready(step - 1)
+            ready = ready if text.frames is None else min(ready, text.frames)
+            for t in range(yielded, ready):
+                yield codes[None, :, t]
+            yielded = max(yielded, ready)
+        if steps:
+            done = model.head.finish(torch.stack(states, 1), torch.stack(steps, 1), draw)
+            yield from layout.unpack(done[:1]).unbind(2)
 
     @torch.inference_mode()
     def _prefill(self, voice: Voice | None) -> Cache:
@@ -206,14 +247,60 @@ class TTS:
             return self.decoder.start()
         if id(voice) not in self._prefilled:
             model = self.model
-            heard = model.frames(voice.codes[None, :, :-1])
-            x = torch.cat([model.begin[None, None], heard], dim=1) + model.silent
+            slots = model.layout.pack(voice.codes[None])
+            before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=EMPTY)
+            step = torch.arange(slots.shape[1])[None]
             cache = self.decoder.start()
-            self.decoder(x, cache)
+            self.decoder(model.said(before, step) + model.silent, cache)
             if len(self._prefilled) == KEPT_VOICES:
                 del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache
         return self._prefilled[id(voice)][1]
+
+
+class _Text:
+    """Where a sentence is: before the audio as a prefix, or beside it as a stream.
+
+    Attributes:
+        frames: of the utterance, once they are known.
+    """
+
+    def __init__(self, tts: TTS, ids: list[int]) -> None:
+        self.model, self.count = tts.model, len(ids)
+        self.encoded = tts.model.text(torch.tensor([ids]))[0]
+        self.oldest = round(OLDEST * tts.codec.spec.frame_rate)
+        self.streamed = tts.model.config.text == "stream"
+        self.token, self.age, self.unmoved, self.frame = 0, 0, 1.0, 0
+        self.frames: int | None = None
+
+    def before(self) -> Iterator[Tensor]:
+        """What the backbone reads before the audio begins, [1, L, D] if anything."""
+        if not self.streamed:
+            token = torch.arange(self.count)[None]
+            yield self.model.text_at(self.encoded, token, torch.zeros_like(token))
+
+    def now(self, rows: int) -> Tensor:
+        """What the text adds to this step, [rows, 1, D]; rows after the first are shown none."""
+        token = torch.full((rows, 1), -1)
+        if self.streamed and self.frames is None:
+            token[0] = self.token
+        return self.model.text_at(self.encoded, token, torch.full((rows, 1), self.age))
+
+    def advance(self, chance: float, interventions: Counter[str] | None) -> None:
+        """A frame is over, and with this chance the token in it, or with a prefix the speech.
+
+        It is not drawn by lot: the chance of staying is multiplied up frame by frame until it falls
+        under one half, which is the median duration under the model.
+        """
+        self.unmoved *= 1 - chance
+        self.frame, self.age = self.frame + 1, self.age + 1
+        late = self.age >= self.oldest * (1 if self.streamed else self.count)
+        if late and interventions is not None:
+            interventions["token held too long" if self.streamed else "speech cut off"] += 1
+        if self.unmoved < 0.5 or late:
+            self.token, self.age, self.unmoved = self.token + 1, 0, 1.0
+            if not self.streamed or self.token == self.count:
+                self.frames = self.frame
 
 
 def split_sentences(text: str, longest: int = 160) -> list[str]:

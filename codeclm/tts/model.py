@@ -1,81 +1,91 @@
-"""The language model of speech: text beside the audio, frame after frame.
+"""The language model of speech: text and voice in, the codes of the next step out.
 
-At every step the backbone reads one vector: the codes of the frame before, plus the text token that
-sounds now and how long it has sounded. It answers with the codes of this frame and with whether the
-next token enters after it. Text and audio thus never lose each other: there is no alignment to find
-(the time-aligned stream of Kyutai's delayed streams modelling, with phonemes for words), and the
-speech ends when its last token does.
+At every step the backbone reads one vector, what was said at the step before, and answers with the
+slots of this step (`tts.layouts` says which codes these are, `tts.heads` how they are drawn).
+
+The text comes in one of two ways. As a `stream` it runs beside the audio: each step also reads the
+text token that sounds now and how long it has sounded, and the model says whether the next token
+enters after this frame. Text and audio never lose each other, there is no alignment to find, and
+the speech ends when its last token does (Kyutai's delayed streams, with phonemes for words). As a
+`prefix` it stands before the audio; the model must find its way through it, and says after each
+frame whether this was the last.
 
 A voice is frames of the same speaker that went before, read without text.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from codeclm.codecs.base import Stream
-from codeclm.codecs.frames import FrameEmbedding
-from codeclm.config import Config
-from codeclm.tts.heads import HEADS
-from codeclm.tts.layouts import LAYOUTS
+from codeclm.codecs.embedding import EMPTY, CodeEmbedding
+from codeclm.tts.backbone import llama
+from codeclm.tts.cell import CellConfig, make_head, make_layout
 
-LONGEST = 64  # frames a token's age is told apart
+OLDEST = 64  # frames a token's age is told apart
 
 
-class ModelConfig(Config):
-    """Sizes and switches of a model.
+class ModelConfig(CellConfig):
+    """Sizes and switches of a model, beside those of its cell.
 
     Attributes:
-        layout, head: names in `LAYOUTS` and `HEADS`.
-        width, depth, heads, inner: of the Llama-shaped backbone.
+        text: `stream` or `prefix`.
         text_width, text_depth: of the text encoder, convolutions that see 2 * depth tokens ahead.
-        frame_dropout: share of frames hidden from the input in training.
+        frame_dropout: share of steps hidden from the input in training.
+        spell: also learn to spell the text from the hidden states (CTC), which helps a `prefix` to
+            find its alignment.
     """
 
-    layout: str = "parallel"
-    head: str = "levels"
-    width: int = 320
-    depth: int = 8
-    heads: int = 5
-    inner: int = 864
+    text: Literal["stream", "prefix"] = "stream"
     text_width: int = 192
     text_depth: int = 3
     frame_dropout: float = 0.1
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> "ModelConfig":
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}: "
-                "each head turns pairs of numbers"
-            )
-        return self
+    spell: bool = False
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed sequences. U texts of up to L tokens in all, B sequences of S frames.
+    """Packed sequences: U texts of up to L tokens in all, B sequences of S positions.
+
+    A position is a step of the audio, or, where text is a prefix, a token.
 
     Attributes:
         texts: [U, L] token ids, 0 where there is none.
-        codes: [B, K, S].
-        begin: [B, S], first frame of an utterance.
-        token: [B, S], which of the U * L tokens sounds; -1: no text is shown here.
-        age: [B, S], frames since that token entered.
-        advance: [B, S], whether the next token enters after this frame.
-        real: [B, S], False for padding.
+        slots: [B, S, C] codes and marks; `EMPTY` where the position is no step.
+        step: [B, S] number of the step in its utterance; -1: text or padding.
+        told: [B, S] which of the U texts this step speaks; -1: none is shown.
+        token: [B, S] which of the U * L tokens is read here; -1: none.
+        age: [B, S] frames since that token entered.
+        advance: [B, S] 1 where after this frame the next token enters or, with a prefix, the speech
+            ends; 0 where not; -1 where nothing is to be said about it.
     """
 
     texts: Tensor
-    codes: Tensor
-    begin: Tensor
+    slots: Tensor
+    step: Tensor
+    told: Tensor
     token: Tensor
     age: Tensor
     advance: Tensor
-    real: Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of a batch in nats.
+
+    Attributes:
+        codes: [B, S, C], 0 where there is no code.
+        advance: [B, S], 0 where nothing was to be said.
+        spelling: mean a token, 0 without `spell`.
+    """
+
+    codes: Tensor
+    advance: Tensor
+    spelling: Tensor
 
 
 class TextEncoder(nn.Module):
@@ -99,9 +109,14 @@ class TextEncoder(nn.Module):
 
 
 class SpeechLM(nn.Module):
-    """Text encoder, frame embedding and head of one cell, around a backbone.
+    """Text encoder, code embedding and head of one cell, around a backbone.
 
-    Training gives it `backbone.llama(config)`; generation leaves the backbone to a `Decoder`.
+    Args:
+        trains: build the backbone and whatever else only training needs; a model that only speaks
+            leaves it to a `Decoder`.
+
+    Raises:
+        ValueError: the cell is not legal.
     """
 
     def __init__(
@@ -109,29 +124,28 @@ class SpeechLM(nn.Module):
         config: ModelConfig,
         streams: tuple[Stream, ...],
         vocabulary: int,
-        backbone: nn.Module | None = None,
+        trains: bool = True,
     ) -> None:
         super().__init__()
-        for kind, name, known in (
-            ("layout", config.layout, LAYOUTS),
-            ("head", config.head, HEADS),
-        ):
-            if name not in known:
-                raise ValueError(f"{kind} {name!r} is not known; known are {', '.join(known)}")
         self.config = config
-        self.layout = LAYOUTS[config.layout](streams)
-        self.head = HEADS[config.head](streams, config.width)
-        self.frames = FrameEmbedding(streams, config.width)
+        self.layout = make_layout(config, streams)
+        self.head = make_head(config, streams, trains)
+        self.read = CodeEmbedding(streams, config.width, config.read == "points", config.mean)
         self.text = TextEncoder(vocabulary, config.text_width, config.text_depth, config.width)
-        self.ages = nn.Embedding(LONGEST, config.width)
+        self.ages = nn.Embedding(OLDEST, config.width)
         self.begin = nn.Parameter(torch.randn(config.width) * 0.02)
         self.silent = nn.Parameter(torch.randn(config.width) * 0.02)
         self.advance = nn.Linear(config.width, 1)
         nn.init.normal_(self.ages.weight, std=0.02)
-        self.backbone = backbone
+        self.place = None  # which step of a frame this is, where a frame takes several
+        if self.layout.period > 1:
+            self.place = nn.Embedding(self.layout.period, config.width)
+            nn.init.normal_(self.place.weight, std=0.02)
+        self.spell = nn.Linear(config.width, vocabulary) if config.spell else None
+        self.backbone = llama(config) if trains else None
 
     def text_at(self, encoded: Tensor, token: Tensor, age: Tensor) -> Tensor:
-        """What the text adds to each step.
+        """What the text adds to each position.
 
         Args:
             encoded: [n, D], the vectors of all tokens.
@@ -141,26 +155,69 @@ class SpeechLM(nn.Module):
         Returns:
             [B, S, D].
         """
-        heard = encoded[token.clamp(min=0)] + self.ages(age.clamp(max=LONGEST - 1))
+        heard = encoded[token.clamp(min=0)] + self.ages(age.clamp(max=OLDEST - 1))
         return torch.where((token >= 0)[..., None], heard, self.silent.to(heard.dtype))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Losses of a batch in nats: of the codes [B, S, C] and of the advances [B, S].
+    def said(self, slots: Tensor, step: Tensor) -> Tensor:
+        """What the audio adds to each position.
 
-        Both are 0 where they do not count: at padding, and for the advances where no text is shown.
+        Args:
+            slots: [B, S, C] of the step before each.
+            step: [B, S] number of each step itself; -1: no step.
+
+        Returns:
+            [B, S, D].
         """
-        slots, mask = self.layout.pack(batch.codes)
-        before = F.pad(self.frames(batch.codes[..., :-1]), (0, 0, 1, 0))
+        streams = None
+        if slots.shape[-1] < self.layout.streams:
+            streams = self.layout.where((step - 1).clamp(min=0))[0]
+        x: Tensor = self.read(slots, streams)
         if self.training and self.config.frame_dropout:
-            hidden = torch.rand(before.shape[:2], device=before.device) < self.config.frame_dropout
-            before = before.masked_fill(hidden[..., None], 0.0)
-        before = torch.where(batch.begin[..., None], self.begin.to(before.dtype), before)
+            hidden = torch.rand(step.shape, device=step.device) < self.config.frame_dropout
+            x = x.masked_fill(hidden[..., None], 0.0)
+        x = torch.where((step > 0)[..., None], x, 0.0)
+        x = torch.where((step == 0)[..., None], self.begin.to(x.dtype), x)
+        if self.place is not None:
+            place = self.place(step.clamp(min=0) % self.layout.period)
+            x = x + place * (step >= 0)[..., None]
+        return x
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the backbone reads: [B, S, D]."""
+        slots = batch.slots
+        if self.layout.drawn < self.layout.slots:
+            # What a pass fills in later is not there yet; a voice is complete.
+            later = torch.arange(slots.shape[2], device=slots.device) >= self.layout.drawn
+            slots = slots.masked_fill(later & (batch.told >= 0)[..., None], EMPTY)
+        before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=EMPTY)
         encoded = self.text(batch.texts).flatten(0, 1)
-        x = before + self.text_at(encoded, batch.token, batch.age)
-        assert self.backbone is not None, "a model without a backbone only generates"
-        states = self.backbone(inputs_embeds=x, use_cache=False).last_hidden_state
-        codes = self.head.loss(states, slots) * (mask & batch.real[..., None])
+        return self.said(before, batch.step) + self.text_at(encoded, batch.token, batch.age)
+
+    def forward(self, batch: Batch) -> Losses:
+        """Losses of a batch."""
+        assert self.backbone is not None, "a model without a backbone only speaks"
+        states = self.backbone(inputs_embeds=self.inputs(batch), use_cache=False).last_hidden_state
+        steps = batch.step >= 0
+        slots, step = batch.slots[steps], batch.step[steps]
+        nats = self.head.loss(states[steps], slots, self.layout.where(step)[0], step == 0)
+        codes = torch.zeros_like(batch.slots, dtype=nats.dtype)
+        codes[steps] = nats
         going = self.advance(states).squeeze(-1).float()
-        told = batch.real & (batch.token >= 0)
-        advance = F.binary_cross_entropy_with_logits(going, batch.advance, reduction="none") * told
-        return codes, advance
+        target = batch.advance.clamp(min=0)
+        advance = F.binary_cross_entropy_with_logits(going, target, reduction="none")
+        return Losses(codes, advance * (batch.advance >= 0), self._spelling(states, batch))
+
+    def _spelling(self, states: Tensor, batch: Batch) -> Tensor:
+        """CTC loss (Graves et al. 2006) of each told text given the states of its frames."""
+        if self.spell is None or not (batch.told >= 0).any():
+            return states.new_zeros((), dtype=torch.float32)
+        frames = (batch.told >= 0) & (batch.step % self.layout.period == 0)
+        lengths = batch.told[frames].bincount(minlength=len(batch.texts))
+        scores = self.spell(states[frames]).float().log_softmax(-1).split(lengths.tolist())
+        return F.ctc_loss(
+            pad_sequence(list(scores)),
+            batch.texts,
+            lengths,
+            (batch.texts > 0).sum(1),
+            zero_infinity=True,
+        )

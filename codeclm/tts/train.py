@@ -1,6 +1,8 @@
 """Trains a speech model: `codeclm train tts configs/tts/starter.yaml`.
 
-Ends with a model folder and the bits a second of audio that the model needs on the dev split.
+Ends with a model folder and the bits a second of audio that the model needs on the dev split: the
+negative log-probability of all its codes, summed over the streams, which is comparable between
+layouts and heads on one codec.
 """
 
 import math
@@ -13,12 +15,16 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from codeclm import checkpoint
+from codeclm.codecs import CodecSpec
 from codeclm.config import Config, load_config
-from codeclm.data_prep.shards import read_prepared
+from codeclm.data_prep.shards import Prepared, read_prepared
 from codeclm.training import Run, cosine, set_rate
-from codeclm.tts.backbone import llama
 from codeclm.tts.data import Sequences
-from codeclm.tts.model import Batch, ModelConfig, SpeechLM
+from codeclm.tts.layouts import Layout
+from codeclm.tts.model import Batch, Losses, ModelConfig, SpeechLM
+from codeclm.tts.sampling import Sampling
+
+SECONDS = 8  # of an utterance, for the curve of bits over position
 
 
 class TtsTraining(Config):
@@ -28,8 +34,13 @@ class TtsTraining(Config):
         data: folder that `codeclm prep` wrote.
         out: folder of the run; the finished model is its sub-folder `final`.
         init: a finished model of the same sizes to begin with.
+        sampling: how the finished model draws codes when nobody says otherwise.
         batch: sequences a step, each of at most `frames` codec frames.
-        advance_weight: of the loss that says when the next token enters.
+        text_dropout: share of utterances shown without their text, for guidance.
+        voice_dropout: share of utterances that do not go on after others of their speaker.
+        stream_weights: of the loss of each stream, on any scale; none: all alike.
+        advance_weight: of the loss that says when the next token enters, or the speech ends.
+        spell_weight: of the spelling loss of `model.spell`.
         mixed_precision: `bf16` or `no`.
         every: steps between two validations.
     """
@@ -39,13 +50,18 @@ class TtsTraining(Config):
     out: Path
     init: Path | None = None
     model: ModelConfig = ModelConfig()
+    sampling: Sampling = Sampling()
     steps: int = 4000
     warmup: int = 200
     batch: int = 8
     frames: int = 512
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
+    text_dropout: float = 0.1
+    voice_dropout: float = 0.0
+    stream_weights: tuple[float, ...] = ()
     advance_weight: float = 0.5
+    spell_weight: float = 0.2
     mixed_precision: str = "bf16"
     every: int = 250
     seed: int = 0
@@ -56,19 +72,12 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     config = load_config(TtsTraining, config_path, overrides)
     prepared = read_prepared(config.data)
     spec = prepared.spec
-    sequences = {}
-    for split in ("train", "dev"):
-        items = [item for item in prepared.items if item.split == split]
-        if not items:
-            raise ValueError(
-                f"{config.data} has no utterance in the split {split!r}: give some rows of the "
-                f'manifest "split": "{split}" and prepare it again'
-            )
-        sequences[split] = Sequences(items, config.frames, config.batch, config.seed)
+    weights = _stream_weights(config, spec)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
-    vocabulary = len(prepared.tokenizer.tokens)
-    model = SpeechLM(config.model, spec.streams, vocabulary, llama(config.model))
+    model = SpeechLM(config.model, spec.streams, len(prepared.tokenizer.tokens))
+    layout = model.layout
+    train, dev = (_sequences(config, prepared, layout, split) for split in ("train", "dev"))
     if config.init is not None:
         try:
             model.load_state_dict(checkpoint.load(config.init).weights())
@@ -83,37 +92,42 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     run = Run(config.out, {"model": model, "optimizer": optimizer})
     model, optimizer = accelerator.prepare(model, optimizer)
 
-    def losses(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to minimize, and bits a second and nats an advance to look at."""
-        moved = Batch(
-            **{f.name: getattr(batch, f.name).to(accelerator.device) for f in fields(batch)}
-        )
+    def losses(batch: Batch) -> tuple[Tensor, Losses, Batch]:
+        """What to minimize, the losses that make it up, and the batch on its device."""
+        names = [field.name for field in fields(Batch)]
+        moved = Batch(**{name: getattr(batch, name).to(accelerator.device) for name in names})
         with accelerator.autocast():
-            codes, advance = model(moved)
-        frames = moved.real.sum()
-        told = (moved.real & (moved.token >= 0)).sum().clamp(min=1)
-        audio, turns = codes.sum() / frames, advance.sum() / told
-        dims = sum(max(1, len(stream.levels)) for stream in spec.streams)
-        shown = {"bits_per_second": audio / math.log(2) * spec.frame_rate, "advance": turns}
-        return audio / dims + config.advance_weight * turns, shown
+            found: Losses = model(moved)
+        streams = layout.where(moved.step.clamp(min=0))[0]
+        codes = (found.codes * weights.to(streams.device)[streams]).sum()
+        digits = sum(len(s.levels) if config.model.classes == "levels" else 1 for s in spec.streams)
+        frames = ((moved.step >= 0).sum() / layout.period).clamp(min=1)
+        told = (moved.advance >= 0).sum().clamp(min=1)
+        loss = codes / frames / digits + config.advance_weight * found.advance.sum() / told
+        return loss + config.spell_weight * found.spelling, found, moved
 
     @torch.inference_mode()
     def validate() -> dict[str, float]:
         model.eval()
-        rows = [losses(sequences["dev"].batch(i))[1] for i in range(4)]
+        scores = Scores(layout, spec)
+        for i in range(4):
+            _, found, batch = losses(dev.batch(i))
+            scores.add(found, batch)
         model.train()
-        return {f"dev_{name}": sum(r[name].item() for r in rows) / len(rows) for name in rows[0]}
+        return {f"dev_{name}": value for name, value in scores.numbers().items()}
 
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
-        loss, shown = losses(sequences["train"].batch(step))
+        loss, found, batch = losses(train.batch(step))
         run.check(loss)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         if step % 20 == 0:
-            run.log(loss=loss.item(), **{name: value.item() for name, value in shown.items()})
+            scores = Scores(layout, spec)
+            scores.add(found, batch)
+            run.log(loss=loss.item(), **scores.summary())
         if step % config.every == config.every - 1:
             run.log(**validate())
 
@@ -123,8 +137,84 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         "name": config.name,
         "codec": spec.to_dict(),
         "tokenizer": prepared.tokenizer.state(),
+        "sampling": config.sampling.model_dump(),
         **reached,
     }
     final = run.finish(model, config.model, about)
     print(f"{config.name}: {reached['dev_bits_per_second']:.0f} bits a second on dev; {final}")
     return final
+
+
+def _stream_weights(config: TtsTraining, spec: CodecSpec) -> Tensor:
+    """[K] weights of mean 1."""
+    weights = torch.tensor(config.stream_weights or [1.0] * len(spec.streams))
+    if len(weights) != len(spec.streams) or (weights < 0).any() or not weights.sum() > 0:
+        raise ValueError(
+            f"stream_weights {list(config.stream_weights)}: give one for each of the "
+            f"{len(spec.streams)} streams, none below 0 and not all 0"
+        )
+    return weights / weights.mean()
+
+
+def _sequences(config: TtsTraining, prepared: Prepared, layout: Layout, split: str) -> Sequences:
+    items = [item for item in prepared.items if item.split == split]
+    if not items:
+        raise ValueError(
+            f"{config.data} has no utterance in the split {split!r}: give some rows of the "
+            f'manifest "split": "{split}" and prepare it again'
+        )
+    dropout = (config.text_dropout, config.voice_dropout) if split == "train" else (0.0, 0.0)
+    return Sequences(
+        items,
+        layout,
+        config.model.text,
+        config.frames,
+        config.batch,
+        config.seed,
+        *dropout,
+    )
+
+
+class Scores:
+    """Bits a second of audio: in all, for each stream, and for each second of an utterance."""
+
+    def __init__(self, layout: Layout, spec: CodecSpec) -> None:
+        self.layout, self.rate = layout, spec.frame_rate
+        self.streams = torch.zeros(layout.streams)
+        self.seconds = torch.zeros(SECONDS)
+        self.frames_of_second = torch.zeros(SECONDS)
+        self.frames, self.advance, self.told = 0, 0.0, 0
+
+    def add(self, losses: Losses, batch: Batch) -> None:
+        """Counts a batch in."""
+        steps = batch.step >= 0
+        stream, frame = self.layout.where(batch.step[steps])
+        bits = losses.codes.detach()[steps].cpu() / math.log(2)
+        counts = batch.slots[steps].cpu() >= 0
+        stream, frame = stream.cpu(), frame.cpu()
+        second = (frame.clamp(min=0) / self.rate).long().clamp(max=SECONDS - 1)
+        self.streams.index_add_(0, stream.flatten(), bits.flatten())
+        self.seconds.index_add_(0, second.flatten(), bits.flatten())
+        first = counts & (stream == 0)
+        self.frames_of_second += second[first].bincount(minlength=SECONDS)
+        self.frames += int(first.sum())
+        self.advance += losses.advance.detach().sum().item()
+        self.told += int((batch.advance >= 0).sum())
+
+    def summary(self) -> dict[str, float]:
+        """Bits a second, and nats of a decision to advance."""
+        per_second = self.rate / max(1, self.frames)
+        return {
+            "bits_per_second": self.streams.sum().item() * per_second,
+            "advance": self.advance / max(1, self.told),
+        }
+
+    def numbers(self) -> dict[str, float]:
+        """The summary, bits a second of each stream, and those of each second of an utterance."""
+        streams = self.streams * (self.rate / max(1, self.frames))
+        seconds = self.seconds * self.rate / self.frames_of_second.clamp(min=1)
+        return {
+            **self.summary(),
+            **{f"stream_{k}": bits.item() for k, bits in enumerate(streams)},
+            **{f"second_{i}": b.item() for i, b in enumerate(seconds) if self.frames_of_second[i]},
+        }

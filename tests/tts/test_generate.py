@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from codeclm.tts.generate import OLDEST, TEMPERATURE, load_tts, split_sentences
+from codeclm.tts.generate import OLDEST, load_tts, split_sentences
+from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
 
 
@@ -20,7 +21,7 @@ def test_joined_stream_equals_speech_and_offline_decoding(tts, voice):
     assert len(chunks) > 3
     assert torch.equal(torch.cat(chunks), speech.wav)
     ids = tts.tokenizer.encode("A short test. And another one.")
-    frames = list(tts.frames(ids, voice, TEMPERATURE, torch.Generator().manual_seed(3)))
+    frames = list(tts.frames(ids, voice, tts.sampling, torch.Generator().manual_seed(3)))
     offline = tts.codec.decode(torch.stack(frames, dim=2))[0, 0]
     assert (offline - speech.wav).abs().max() < 1e-4
 
@@ -55,7 +56,7 @@ def test_every_text_ends_however_badly_the_model_is_trained(tts):
     torch.nn.init.constant_(tts.model.advance.bias, -50.0)
     counts: Counter[str] = Counter()
     ids = tts.tokenizer.encode("Stop.")
-    frames = list(tts.frames(ids, None, 0.6, torch.Generator(), counts))
+    frames = list(tts.frames(ids, None, Sampling(), torch.Generator(), counts))
     assert len(frames) == len(ids) * round(OLDEST * 25)
     assert counts["token held too long"] == len(ids)
 

@@ -1,103 +1,135 @@
-"""The model: nothing looks ahead, padding is nothing, four utterances can be learnt."""
+"""Packing and the model around its cell: padding is nothing, four utterances can be learnt."""
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from codeclm.codecs import Stream
-from codeclm.data_prep.shards import Item
-from codeclm.tts.backbone import llama
 from codeclm.tts.data import Piece, Sequences, collate
-from codeclm.tts.model import ModelConfig, SpeechLM
-
-FSQ = (Stream(size=36, levels=(6, 6)),) * 2
-SMALL = ModelConfig(
-    width=32, depth=2, heads=2, inner=64, text_width=16, text_depth=1, frame_dropout=0.0
-)
+from codeclm.tts.layouts import END, Delay, Frame
+from codeclm.tts.model import SpeechLM
+from codeclm.tts.sampling import Sampling
+from tests.tts.cells import CELLS, FSQ, RVQ, VOCABULARY, bare_tts, cell, make_items
 
 
-def make_items(count=6, speakers=2):
-    rng = np.random.default_rng(0)
-    items = []
-    for i in range(count):
-        durations = rng.integers(1, 4, size=8)
-        codes = torch.from_numpy(rng.integers(0, 36, (2, durations.sum()))).to(torch.int16)
-        ids = tuple(rng.integers(1, 20, size=8).tolist())
-        spent = tuple(durations.tolist())
-        items.append(Item(str(i), f"s{i % speakers}", "train", ids, codes, spent))
-    return items
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return SpeechLM(SMALL, FSQ, 20, llama(SMALL))
+def sequences(items, **options):
+    return Sequences(items, Frame(FSQ), "stream", frames=60, batch=2, **options)
 
 
 def test_a_packed_batch_says_what_sounds_when():
-    item = make_items(1)[0]
+    item = make_items(FSQ, 1)[0]
     frames = item.codes.shape[1]
-    batch = collate([[Piece(item, 2, 6, told=False), Piece(item, 0, frames, told=True)]])
-    assert batch.begin[0].nonzero()[:, 0].tolist() == [0, 4]
+    pieces = [Piece(item, 2, 6, told=False), Piece(item, 0, frames, told=True)]
+    batch = collate([pieces], Frame(FSQ), "stream")
+    assert (batch.step[0] == 0).nonzero()[:, 0].tolist() == [0, 4]
+    assert batch.told[0].unique().tolist() == [-1, 0]
+    assert (batch.advance[0, :4] == -1).all()
     assert (batch.token[0, :4] == -1).all()
     token = batch.token[0, 4 : 4 + frames]
     assert torch.equal(torch.bincount(token), torch.tensor(item.durations))
     assert batch.texts[0].tolist() == list(item.ids)
-    moves = batch.advance[0, 4 : 4 + frames].nonzero()[:, 0] + 1
+    moves = (batch.advance[0, 4 : 4 + frames] == 1).nonzero()[:, 0] + 1
     assert moves.tolist() == list(itertools.accumulate(item.durations))
-    assert torch.equal(batch.codes[0, :, :4], item.codes[:, 2:6].long())
+    assert torch.equal(batch.slots[0, :4].T, item.codes[:, 2:6].long())
+
+
+def test_a_prefix_stands_before_its_audio_and_says_where_it_ends():
+    item = make_items(RVQ, 1)[0]
+    frames, count = item.codes.shape[1], len(item.ids)
+    batch = collate([[Piece(item, 0, frames, told=True)]], Delay(RVQ), "prefix")
+    assert batch.token[0, :count].tolist() == list(range(count))
+    assert (batch.token[0, count:] == -1).all()
+    assert batch.step[0].tolist() == [-1] * count + list(range(frames + 2))
+    ends = batch.advance[0]
+    assert (ends == 1).nonzero()[:, 0].tolist() == [count + frames - 1]
+    assert (ends[:count] == -1).all()
+    assert (ends[count + frames :] == -1).all()  # the other streams' last codes
+    assert batch.slots[0, -2:].tolist() == [
+        [END, int(item.codes[1, -1]), int(item.codes[2, -2])],
+        [END, END, int(item.codes[2, -1])],
+    ]
 
 
 def test_every_epoch_shows_every_utterance_once_and_speakers_never_mix():
-    sequences = Sequences(make_items(20, 3), frames=60, batch=2, seed=0)
+    rows = sequences(make_items(FSQ, 20, 3))
     for number in (0, 1):
-        epoch = sequences.epoch(number)
+        epoch = rows.epoch(number)
         shown = sorted(piece.item.id for sequence in epoch for piece in sequence)
-        assert shown == sorted(item.id for item in sequences.items)
+        assert shown == sorted(item.id for item in rows.items)
         for sequence in epoch:
             assert len({piece.item.speaker for piece in sequence}) == 1
             assert sum(piece.last - piece.first for piece in sequence) <= 60
-    first, again = sequences.batch(3), sequences.batch(3)
-    assert torch.equal(first.codes, again.codes)
+    first, again = rows.batch(3), rows.batch(3)
+    assert torch.equal(first.slots, again.slots)
 
 
-def test_no_loss_depends_on_later_audio(model):
-    item = make_items(1)[0]
-    batch = collate([[Piece(item, 0, item.codes.shape[1], told=True)]])
-    before, _ = model(batch)
-    batch.codes[0, :, 9] = (batch.codes[0, :, 9] + 7) % 36
-    after, _ = model(batch)
-    assert torch.equal(before[0, :9], after[0, :9])
-    assert not torch.allclose(before[0, 10:], after[0, 10:])
+def test_dropouts_hide_texts_and_part_voices():
+    items = make_items(FSQ, 60, 2)
+    plain = sequences(items).epoch(0)
+    assert all(piece.told for sequence in plain for piece in sequence[1:])
+    mute = sequences(items, text_dropout=1.0).epoch(0)
+    assert not any(piece.told for sequence in mute for piece in sequence[1:])
+    assert all(len(sequence) == 1 for sequence in sequences(items, voice_dropout=1.0).epoch(0))
 
 
-def test_padding_costs_nothing_and_changes_nothing(model):
-    items = make_items(2)
+def test_unaligned_utterances_serve_a_prefix_only():
+    items = [type(i)(i.id, i.speaker, i.split, i.ids, i.codes, (0,) * 8) for i in make_items(FSQ)]
+    with pytest.raises(ValueError, match="no aligned utterance"):
+        sequences(items)
+    assert Sequences(items, Frame(FSQ), "prefix", frames=60, batch=2).batch(0).step.max() > 0
+
+
+QUICK = ("flatten", "delay-depth", "parallel-levels", "masked", "coarse_first")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param(name, text, marks=[] if quick else [pytest.mark.slow])
+        for name in CELLS
+        for text in ("stream", "prefix")
+        for quick in [name in QUICK and text == "stream"]
+    ],
+)
+def test_four_utterances_can_be_learnt_by_heart_and_spoken_back(name, text):
+    torch.manual_seed(0)
+    streams, config = cell(name, text)
+    model = SpeechLM(config, streams, VOCABULARY)
+    items = make_items(streams, 4, speakers=4)
     pieces = [[Piece(item, 0, item.codes.shape[1], told=True)] for item in items]
-    together, _ = model(collate(pieces))
-    for row, piece in enumerate(pieces):
-        alone, _ = model(collate([piece]))
-        assert torch.allclose(together[row, : alone.shape[1]], alone[0], atol=1e-5)
-        assert (together[row, alone.shape[1] :] == 0).all()
-
-
-def test_four_utterances_can_be_learnt_by_heart(model):
-    items = make_items(4, speakers=4)
-    batch = collate([[Piece(item, 0, item.codes.shape[1], told=True)] for item in items])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(250):
-        codes, advance = model(batch)
-        loss = codes.sum() / batch.real.sum() + advance.sum() / batch.real.sum()
+    batch = collate(pieces, model.layout, text)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(300):
+        losses = model(batch)
+        loss = losses.codes.sum() / (batch.step >= 0).sum() + losses.advance.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
+    speaker = bare_tts(model.eval(), streams)
+    greedy = Sampling(temperature=0.0)
+    for item in items:
+        frames = speaker.frames(list(item.ids), None, greedy, torch.Generator())
+        assert torch.equal(torch.stack(list(frames), dim=2)[0], item.codes.long())
 
 
-def test_unknown_names_are_told_with_the_known_ones():
-    with pytest.raises(ValueError, match="layout 'spiral' is not known; known are parallel"):
-        SpeechLM(ModelConfig(layout="spiral"), FSQ, 20)
-    with pytest.raises(ValueError, match="head 'nose' is not known; known are levels"):
-        SpeechLM(ModelConfig(head="nose"), FSQ, 20)
+def test_spelling_pulls_the_text_into_the_states():
+    torch.manual_seed(0)
+    streams, config = cell("parallel", "prefix")
+    model = SpeechLM(config.model_copy(update={"spell": True}), streams, VOCABULARY)
+    items = make_items(streams, 3)
+    batch = collate(
+        [[Piece(i, 0, i.codes.shape[1], told=True)] for i in items], model.layout, "prefix"
+    )
+    states = torch.randn(*batch.step.shape, config.width)
+    rows = [states[r][batch.told[r] >= 0] for r in range(3)]
+    scores = pad_sequence([model.spell(row).log_softmax(-1) for row in rows])
+    expected = torch.nn.functional.ctc_loss(
+        scores,
+        torch.tensor([i.ids for i in items]),
+        torch.tensor([len(row) for row in rows]),
+        torch.tensor([8, 8, 8]),
+    )
+    assert torch.allclose(model._spelling(states, batch), expected)
+    assert model(batch).spelling > 0

@@ -1,11 +1,16 @@
-"""Heads: how one hidden state of the backbone becomes the codes of one step.
+"""Heads: how one hidden state of the backbone becomes the codes of one step."""
 
-A head has `loss` and `sample` side by side, so that what is learnt and what is drawn stay one
-thing.
-"""
+from codeclm.tts.heads.base import Head
+from codeclm.tts.heads.depth import DepthHead
+from codeclm.tts.heads.linear import LinearHead
+from codeclm.tts.heads.masked import MaskedHead
+from codeclm.tts.heads.stages import StagesHead
 
-from codeclm.tts.heads.levels import LevelHead
+HEADS: dict[str, type[Head]] = {
+    "linear": LinearHead,
+    "depth": DepthHead,
+    "masked": MaskedHead,
+    "stages": StagesHead,
+}
 
-HEADS = {"levels": LevelHead}
-
-__all__ = ["HEADS", "LevelHead"]
+__all__ = ["HEADS", "DepthHead", "Head", "LinearHead", "MaskedHead", "StagesHead"]

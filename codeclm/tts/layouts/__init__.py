@@ -1,11 +1,22 @@
-"""Token layouts: index arithmetic between a code matrix and the steps of a language model.
+"""Token layouts: which code of the matrix a language model draws at which step.
 
-A layout knows no network. It packs codes [B, K, T] into slots [B, S, C] with a mask of the slots
-that hold a code, unpacks them again, and says after which step which frames are complete.
+A layout knows no network. It packs codes [B, K, T] into slots [B, S, C], unpacks them again, and
+says after which step which frames are complete. Heads (`tts.heads`) say how a step is drawn.
 """
 
-from codeclm.tts.layouts.parallel import Parallel
+from codeclm.codecs.embedding import EMPTY, END
+from codeclm.tts.layouts.base import Layout
+from codeclm.tts.layouts.coarse_first import CoarseFirst
+from codeclm.tts.layouts.delay import Delay
+from codeclm.tts.layouts.flatten import Flatten
+from codeclm.tts.layouts.frame import Frame
 
-LAYOUTS = {"parallel": Parallel}
+LAYOUTS: dict[str, type[Layout]] = {
+    "flatten": Flatten,
+    "delay": Delay,
+    "parallel": Frame,
+    "frame": Frame,
+    "coarse_first": CoarseFirst,
+}
 
-__all__ = ["LAYOUTS", "Parallel"]
+__all__ = ["EMPTY", "END", "LAYOUTS", "CoarseFirst", "Delay", "Flatten", "Frame", "Layout"]

@@ -1,0 +1,95 @@
+"""A cell: one codec's streams, one layout, one head. Here it is put together, or refused."""
+
+from typing import Literal
+
+from codeclm.codecs.base import Stream
+from codeclm.tts.backbone import Sizes
+from codeclm.tts.heads import HEADS, DepthHead, Head, LinearHead, MaskedHead, StagesHead
+from codeclm.tts.layouts import LAYOUTS, CoarseFirst, Delay, Flatten, Layout
+
+
+class CellConfig(Sizes):
+    """Layout, head and sizes of a model.
+
+    Attributes:
+        layout, head: names in `LAYOUTS` and `HEADS`.
+        offsets: of the layout `delay`, steps that each stream is behind; none: 0, 1, 2 ...
+        sequence: of the layout `flatten`, the order of the streams; none: as they stand.
+        classes: what is classified: `codes` as wholes, or the `levels` of FSQ codes.
+        read: how codes are embedded: from `tables`, or, for FSQ, as the `points` that they are.
+        mean: average the embeddings of a step's slots instead of adding them.
+        local: the small transformer of the heads `depth`, `masked` and `stages`.
+        share: of the steps that a `depth` head looks at in training.
+        rounds: in which a `masked` head uncovers the slots.
+    """
+
+    layout: str = "parallel"
+    head: str = "linear"
+    offsets: tuple[int, ...] = ()
+    sequence: tuple[int, ...] = ()
+    classes: Literal["codes", "levels"] = "codes"
+    read: Literal["tables", "points"] = "tables"
+    mean: bool = False
+    local: Sizes = Sizes(width=192, depth=2, heads=3, inner=512)
+    share: float = 0.25
+    rounds: int = 4
+
+
+def make_layout(config: CellConfig, streams: tuple[Stream, ...]) -> Layout:
+    """The layout of a cell.
+
+    Raises:
+        ValueError: no such layout or head, or the two do not fit these streams; says why.
+    """
+    for kind, name, known in (("layout", config.layout, LAYOUTS), ("head", config.head, HEADS)):
+        if name not in known:
+            raise ValueError(f"{kind} {name!r} is not known; known are {', '.join(known)}")
+    if not streams:
+        raise ValueError("this codec has continuous latents and no codes: take one with streams")
+    for option, owner in (("offsets", "delay"), ("sequence", "flatten")):
+        if getattr(config, option) and config.layout != owner:
+            raise ValueError(f"`{option}` belongs to the layout `{owner}`, not `{config.layout}`")
+    wanted = LAYOUTS[config.layout]
+    if wanted is Delay:
+        layout: Layout = Delay(streams, config.offsets)
+    elif wanted is Flatten:
+        layout = Flatten(streams, config.sequence)
+    else:
+        layout = wanted(streams)
+    if (config.head == "stages") != isinstance(layout, CoarseFirst):
+        raise ValueError("layout `coarse_first` and head `stages` are made for each other alone")
+    if HEADS[config.head].joint and layout.slots < 2:
+        raise ValueError(
+            f"head `{config.head}` works inside a step, but each step of this cell draws one code: "
+            "use head `linear`"
+        )
+    for k, stream in enumerate(streams):
+        for earlier in stream.depends_on:
+            gap = layout.order(k) - layout.order(earlier)
+            if gap < 0:
+                raise ValueError(
+                    f"layout `{config.layout}` draws stream {k} before stream {earlier}, on which "
+                    "it depends"
+                )
+            if gap == 0 and not HEADS[config.head].joint:
+                raise ValueError(
+                    f"layout `{config.layout}` with head `{config.head}` draws streams {earlier} "
+                    f"and {k} at once and independently, but in this codec {k} depends on "
+                    f"{earlier}: use a head that goes through the frame (`depth`, `masked`), other "
+                    "offsets, or a codec with independent streams (FSQ)"
+                )
+    return layout
+
+
+def make_head(config: CellConfig, streams: tuple[Stream, ...], trains: bool) -> Head:
+    """The head of a legal cell; `trains` builds what only training needs."""
+    common = (streams, config.width, config.classes == "levels")
+    points = config.read == "points"
+    kind = HEADS[config.head]
+    if kind is LinearHead:
+        return LinearHead(*common)
+    if kind is DepthHead:
+        return DepthHead(*common, points, config.local, config.share, body=trains)
+    if kind is MaskedHead:
+        return MaskedHead(*common, points, config.local, config.rounds)
+    return StagesHead(*common, points, config.local)

@@ -1,0 +1,72 @@
+"""What every layout is: a map between the cells of a code matrix and the steps of a model."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from codeclm.codecs.base import Stream
+from codeclm.codecs.embedding import EMPTY, END
+
+
+class Layout(ABC):
+    """Index arithmetic between codes [B, K, T] and slots [B, S, C]; no network.
+
+    A slot holds a code, or a mark that is no code: `EMPTY` before its stream begins, `END` when its
+    stream is over and others are not. Every code from 0 on is sound.
+
+    Attributes:
+        streams: K.
+        slots: C, codes a step.
+        period: steps from one frame to the next.
+        drawn: how many of the slots the steps themselves draw; the rest follows when all is over.
+    """
+
+    slots: int
+    period: int = 1
+    drawn: int
+
+    def __init__(self, streams: tuple[Stream, ...]) -> None:
+        self.streams = len(streams)
+
+    @abstractmethod
+    def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Streams and frames, [..., C] both, of the slots of steps [...].
+
+        A frame below 0 is before the utterance, one past its end after it.
+        """
+
+    @abstractmethod
+    def steps(self, frames: int) -> int:
+        """Steps that an utterance of so many frames takes."""
+
+    @abstractmethod
+    def ready(self, step: int) -> int:
+        """Frames complete, and fit to be decoded, once steps 0 to `step` are known."""
+
+    def frames(self, steps: int) -> int:
+        """Frames of an utterance of so many steps: the inverse of `steps`."""
+        return self.ready(steps - 1)
+
+    def order(self, stream: int) -> int:
+        """The step at which this stream of frame 0 is drawn; other frames follow in parallel."""
+        steps = torch.arange(self.steps(1))
+        streams, frames = self.where(steps)
+        return int(steps[((streams == stream) & (frames == 0)).any(-1)][0])
+
+    def pack(self, codes: Tensor) -> Tensor:
+        """Codes [B, K, T] to slots [B, S, C]."""
+        frames = codes.shape[2]
+        stream, frame = self.where(torch.arange(self.steps(frames), device=codes.device))
+        slots = codes[:, stream, frame.clamp(0, frames - 1)]
+        return slots.masked_fill(frame < 0, EMPTY).masked_fill(frame >= frames, END)
+
+    def unpack(self, slots: Tensor) -> Tensor:
+        """Slots [B, S, C] to the codes [B, K, T] of the frames that are complete."""
+        steps = slots.shape[1]
+        frames = self.frames(steps) if steps else 0
+        stream, frame = self.where(torch.arange(steps, device=slots.device))
+        inside = (frame >= 0) & (frame < frames)
+        codes = slots.new_zeros(slots.shape[0], self.streams, frames)
+        codes[:, stream[inside], frame[inside]] = slots[:, inside]
+        return codes

@@ -1,0 +1,175 @@
+"""Every cell: an even model costs log V, nothing looks ahead, a cache changes nothing."""
+
+import math
+
+import pytest
+import torch
+
+from codeclm.codecs import Stream
+from codeclm.tts.data import Piece, collate
+from codeclm.tts.layouts import CoarseFirst
+from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.sampling import Draw, Sampling
+from tests.tts.cells import CELLS, FSQ, RVQ, SEMANTIC, SIZES, VOCABULARY, bare_tts, cell, make_items
+
+TEXTS = ["stream", "prefix"]
+
+
+def build(name, text="stream", **options):
+    torch.manual_seed(0)
+    streams, config = cell(name, text)
+    return streams, SpeechLM(config.model_copy(update=options), streams, VOCABULARY)
+
+
+def batch_of(model, items, told=True):
+    pieces = [[Piece(item, 0, item.codes.shape[1], told)] for item in items]
+    return collate(pieces, model.layout, model.config.text)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_even_model_costs_log_of_the_vocabulary(name):
+    streams, model = build(name)
+    for module in model.head.modules():
+        if type(module).__name__ == "Classes":
+            torch.nn.init.zeros_(module.project.weight)
+            torch.nn.init.zeros_(module.project.bias)
+    items = make_items(streams, 12)
+    model.eval()
+    nats = torch.stack([model(batch_of(model, items)).codes.sum() for _ in range(20)]).mean()
+    frames = sum(item.codes.shape[1] for item in items)
+    even = sum(math.log(stream.size) for stream in streams)
+    exact = "masked" not in name  # a bound, right on average
+    assert nats.item() / frames == pytest.approx(even, rel=1e-5 if exact else 0.05)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", CELLS)
+def test_no_loss_feels_later_codes(name, text):
+    """The gradient of each step's state with respect to what is read later is zero."""
+    streams, model = build(name, text)
+    model.eval()
+    batch = batch_of(model, make_items(streams, 1))
+    inputs = model.inputs(batch).detach().requires_grad_()
+    states = model.backbone(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    for position in range(0, states.shape[1], 5):
+        (grad,) = torch.autograd.grad(states[0, position].sum(), inputs, retain_graph=True)
+        assert (grad[0, position + 1 :] == 0).all()
+        assert (grad[0, position] != 0).any()
+    # And what is read at a step is what was said before it.
+    slots = batch.slots.clone()
+    last = slots.shape[1] - 3
+    slots[0, last:] = torch.where(slots[0, last:] >= 0, (slots[0, last:] + 1) % 16, slots[0, last:])
+    changed = model.inputs(type(batch)(**{**vars(batch), "slots": slots}))
+    assert torch.equal(changed[0, : last + 1], inputs[0, : last + 1])
+    if not isinstance(model.layout, CoarseFirst):
+        assert not torch.allclose(changed[0, last + 1 :], inputs[0, last + 1 :])
+
+
+@pytest.mark.parametrize("name", ["depth", "delay-depth"])
+def test_inside_a_step_no_slot_feels_later_ones(name):
+    streams, model = build(name)
+    model.eval()
+    slots = torch.randint(0, 16, (1, len(streams)))
+    hidden = torch.randn(1, 32)
+    before = model.head.states(hidden, slots)
+    slots[0, 1] = (slots[0, 1] + 1) % 16
+    after = model.head.states(hidden, slots)
+    assert torch.equal(before[:, 0], after[:, 0])
+    assert not torch.allclose(before[:, 1], after[:, 1])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_batch_of_two_is_two_of_one(name):
+    streams, model = build(name)
+    model.eval()
+    items = make_items(streams, 2)
+    torch.manual_seed(1)
+    together = model(batch_of(model, items))
+    if "masked" in name:
+        return  # draws what to cover; the states below are the same
+    for row, item in enumerate(items):
+        alone = model(batch_of(model, [item]))
+        steps = alone.codes.shape[1]
+        assert torch.allclose(together.codes[row, :steps], alone.codes[0], atol=1e-4)
+        assert (together.codes[row, steps:] == 0).all()
+        assert torch.allclose(together.advance[row, :steps], alone.advance[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", CELLS)
+def test_speaking_step_by_step_is_the_training_forward(name, text):
+    """Greedy codes of the cached engine are the likeliest under one uncached forward pass."""
+    streams, model = build(name, text)
+    model.eval()
+    tts = bare_tts(model, streams)
+    item = make_items(streams, 1)[0]
+    torch.nn.init.constant_(model.advance.bias, -3.0)
+    tts.model.advance.bias.copy_(model.advance.bias)
+    greedy = Sampling(temperature=0.0)
+    frames = torch.stack(list(tts.frames(list(item.ids), None, greedy, torch.Generator())), dim=2)
+    assert frames.shape[2] > 3
+    # The tokens' times follow from the advances, which are not drawn: rebuild them.
+    durations = (1,) * frames.shape[2]
+    if text == "stream":
+        durations = tts_times(tts, item.ids, greedy)
+    said = type(item)("0", "s", "train", item.ids, frames[0].to(torch.int16), durations)
+    batch = batch_of(model, [said])
+    if "masked" in name:  # the bound of a draw says nothing about its order
+        states = model.backbone(inputs_embeds=model.inputs(batch)).last_hidden_state
+        steps = batch.step >= 0
+        draw = Draw(greedy, len(streams), torch.Generator())
+        again = model.head.sample(states[steps], batch.slots[steps].clamp(max=0), None, draw)
+        assert torch.equal(again, batch.slots[steps])
+        return
+    losses = model(batch).codes
+    for k in range(len(streams)):
+        for code in range(0, streams[k].size, 5):
+            other = frames.clone()
+            other[0, k, -1] = code
+            changed = type(item)("0", "s", "train", item.ids, other[0].to(torch.int16), durations)
+            nats = model(batch_of(model, [changed])).codes
+            stream, frame = model.layout.where(batch.step[0].clamp(min=0))
+            here = (stream == k) & (frame == frames.shape[2] - 1) & (batch.step[0] >= 0)[:, None]
+            assert losses[0][here].item() <= nats[0][here].item() + 1e-4
+
+
+def tts_times(tts, ids, sampling):
+    """Frames each token lasted, from the same greedy run."""
+    from codeclm.tts import generate
+
+    spent = [0] * len(ids)
+    plain = generate._Text.advance
+
+    def counting(self, chance, interventions):
+        spent[self.token] += 1
+        plain(self, chance, interventions)
+
+    generate._Text.advance = counting
+    try:
+        list(tts.frames(list(ids), None, sampling, torch.Generator()))
+    finally:
+        generate._Text.advance = plain
+    return tuple(spent)
+
+
+@pytest.mark.parametrize(
+    ("streams", "options", "reason"),
+    [
+        (RVQ, {"layout": "parallel"}, r"streams 0 and 1 at once.*`depth`"),
+        (SEMANTIC, {"layout": "delay", "offsets": (0, 1, 1)}, "streams 1 and 2 at once"),
+        (RVQ, {"layout": "flatten", "sequence": (1, 0, 2)}, "stream 1 before stream 0"),
+        (FSQ, {"layout": "flatten", "head": "depth"}, "each step of this cell draws one code"),
+        (FSQ, {"layout": "coarse_first"}, "made for each other alone"),
+        (FSQ, {"head": "stages"}, "made for each other alone"),
+        (RVQ, {"layout": "frame", "head": "depth", "classes": "levels"}, "all FSQ of one shape"),
+        (FSQ, {"offsets": (0, 1, 2)}, "`offsets` belongs to the layout `delay`, not `parallel`"),
+        (FSQ, {"layout": "spiral"}, "layout 'spiral' is not known; known are flatten"),
+        (FSQ, {"head": "nose"}, "head 'nose' is not known; known are linear"),
+        ((), {}, "continuous latents and no codes"),
+        (FSQ[:1], {"layout": "frame", "head": "depth"}, "draws one code"),
+        (tuple(Stream(4) for _ in range(3)), {"read": "points"}, "all streams are FSQ alike"),
+    ],
+)
+def test_illegal_cells_say_why(streams, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        SpeechLM(ModelConfig(**SIZES, **options), streams, VOCABULARY)
