@@ -1,6 +1,7 @@
 """Layouts are index arithmetic: what is packed comes back, on every grid, as the drawings show."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -112,20 +113,31 @@ def test_options_that_do_not_fit_are_refused():
         Flatten((PLAIN,) * 3, (0, 1, 1))
 
 
-def drawn(text):
-    """The tables of a drawing: slot number to its cells, marks and codes."""
-    rows = re.findall(r"^\s*slot (\d+) +(.+)$", text, re.MULTILINE)
-    return {int(slot): cells.split() for slot, cells in rows}
+def tables(text):
+    """The drawings in a text, each as slot number to its cells."""
+    found = []
+    for slot, cells in re.findall(r"^\s*slot (\d+) +(.+)$", text, re.MULTILINE):
+        if slot == "0":
+            found.append({})
+        found[-1][int(slot)] = cells.split()
+    return found
+
+
+def drawing(layout):
+    """What the layout makes of four frames of three streams a, b, c."""
+    names = {EMPTY: ".", END: "|"} | {c: f"{'abc'[c // 4]}{c % 4}" for c in range(12)}
+    slots = layout.pack(torch.arange(12).view(1, 3, 4))[0]
+    return {c: [names[int(x)] for x in slots[:, c]] for c in range(layout.slots)}
 
 
 @pytest.mark.parametrize("kind", [Flatten, Delay, Frame, CoarseFirst])
-def test_the_drawings_are_true(kind):
-    """Those in the files, on three streams a, b, c and four frames."""
-    from importlib import import_module
+def test_the_drawings_in_the_files_are_true(kind):
+    text = import_module(kind.__module__).__doc__
+    assert tables(text) == [drawing(kind((PLAIN,) * 3))]
 
-    layout = kind((PLAIN,) * 3)
-    table = drawn(import_module(kind.__module__).__doc__)
-    codes = torch.arange(12).view(1, 3, 4)
-    names = {EMPTY: ".", END: "|"} | {int(c): f"{'abc'[c // 4]}{c % 4}" for c in range(12)}
-    slots = layout.pack(codes)[0]
-    assert {c: [names[int(x)] for x in slots[:, c]] for c in range(layout.slots)} == table
+
+def test_the_drawings_in_the_docs_are_true():
+    three = (PLAIN,) * 3
+    moshi, dia = Delay(three, (0, 1, 1)), Delay(three, (0, 2, 3))
+    drawn = [Flatten(three), Delay(three), moshi, dia, Frame(three), CoarseFirst(three)]
+    assert tables(DOCS.read_text("utf-8")) == [drawing(layout) for layout in drawn]
