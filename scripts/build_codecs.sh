@@ -4,14 +4,14 @@
 #     scripts/build_codecs.sh corpus/manifest.jsonl runs
 #
 # Every stage can be stopped and taken up again by running the script again. On two CPU cores it takes
-# about two hours. The package's own weights are replaced only by the last lines.
+# about four hours. The package's own weights are replaced only by the last lines.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 manifest=${1:?give the manifest of the corpus, JSON lines}
 runs=${2:-runs}
 export OMP_NUM_THREADS=1
-starter="{manifest: $manifest, cache: $runs/cache/starter, share: 0.75}"
-human="{manifest: $runs/human/train/manifest.jsonl, cache: $runs/cache/human, share: 0.25}"
+starter="{manifest: $manifest, cache: $runs/cache/starter, share: 0.6}"
+human="{manifest: $runs/human/train/manifest.jsonl, cache: $runs/cache/human, share: 0.4}"
 corpora="corpora=[$starter, $human]"
 names=(fsq rvq semantic vae)
 

@@ -4,7 +4,7 @@
 #     scripts/build_starter.sh corpus/manifest.jsonl runs
 #
 # Every stage can be stopped and taken up again by running the script again. On two CPU cores it takes
-# about four hours. The package's own weights are replaced on the way.
+# about seven hours. The package's own weights are replaced on the way.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 manifest=${1:?give the manifest of the corpus, JSON lines}
