@@ -6,6 +6,7 @@ CODECLM_DEBUG=1 to see the traceback instead.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -303,13 +304,43 @@ def codec_roundtrip(
     print(f"{out}: {seconds:.1f} s through {tokens.numel() // each} frames of {each} {what}")
 
 
-# --- prep and train ---
+# --- prep, plan and train ---
 
 
 @app.command()
 def prep(config: ConfigPath, overrides: Overrides = None) -> None:
     """Turn a corpus into token shards."""
     _run("codeclm.data_prep.prepare", config, overrides)
+
+
+@app.command()
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="Plan for this codec, whatever the prepared data hold."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Training steps to time; 0: none.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Say what training a speaking model will cost, or why it cannot be (exit code 1)."""
+    _check_settings(config, overrides)
+    from codeclm.tts import plan as planning
+
+    try:
+        with _quiet_stdout():
+            found = planning.run(config, overrides or [], codec, steps)
+    except planning.Illegal as error:
+        if as_json:
+            _print_json(legal=False, reason=str(error))
+        else:
+            print(f"not legal: {error}")
+        raise typer.Exit(1) from None
+    if as_json:
+        _print_json(legal=True, **dataclasses.asdict(found))
+    else:
+        print(planning.render(found))
 
 
 @train_app.command("codec")
@@ -332,11 +363,15 @@ def train_tts(config: ConfigPath, overrides: Overrides = None) -> None:
 
 def _run(module: str, config: Path, overrides: list[str] | None) -> None:
     """Calls `run(config, overrides)` of a module that is heavy to import."""
+    _check_settings(config, overrides)
+    importlib.import_module(module).run(config, overrides or [])
+
+
+def _check_settings(config: Path, overrides: list[str] | None) -> None:
     _check_input(config, "configuration")
     for override in overrides or []:
         if "=" not in override:
             raise ValueError(f"override {override!r}: write it as key=value, such as optim.lr=1e-4")
-    importlib.import_module(module).run(config, overrides or [])
 
 
 # --- output ---

@@ -383,6 +383,43 @@ def test_prep_and_train(
     assert len(asked) == 2
 
 
+# --- plan ---
+
+PLANNED = ["name=x", "data=gone", "out=o", "model.width=32", "model.depth=1", "model.heads=2"]
+
+
+def test_plan(run: Run) -> None:
+    Path("c.yaml").write_text("{}")
+    asked = ("plan", "c.yaml", *PLANNED, "--codec", "house-fsq", "--steps", "0")
+    code, out, err = run(*asked)
+    assert (code, err) == (0, "")
+    assert out.startswith("x: legal; house-fsq (8 x 25 codes a second) x parallel x linear")
+    assert "time to train    not measured" in out
+    found = json.loads(run(*asked, "--json", "model.layout=delay")[1])
+    assert found["legal"]
+    assert (found["layout"], found["first_audio_ms"], found["measured"]) == ("delay", 320, None)
+    assert not Path("o").exists()
+
+
+def test_plan_of_an_illegal_cell_says_why_with_exit_code_1(run: Run) -> None:
+    Path("c.yaml").write_text("{}")
+    asked = ("plan", "c.yaml", *PLANNED, "--codec", "house-rvq", "--steps", "0")
+    code, out, err = run(*asked)
+    assert (code, err) == (1, "")
+    assert out.startswith("not legal: layout `parallel` with head `linear` draws streams 0 and 1")
+    code, out, err = run(*asked, "--json", "--codec", "house-vae")
+    assert (code, err) == (1, "")
+    assert json.loads(out)["reason"].startswith("this codec has continuous latents and no codes")
+
+
+def test_plan_mistakes(run: Run) -> None:
+    assert_mistake(run("plan", "gone.yaml"), "configuration gone.yaml: no such file")
+    Path("c.yaml").write_text("{}")
+    assert_mistake(run("plan", "c.yaml", "lr"), "override 'lr': write it as key=value")
+    assert_mistake(run("plan", "c.yaml", *PLANNED), "gone is not there", "--codec")
+    assert_mistake(run("plan", "c.yaml", *PLANNED, "model.nose=1"), "unknown key 'model.nose'")
+
+
 # --- the process as a whole ---
 
 
