@@ -134,11 +134,11 @@ def measure(
     return Measured(steps, seconds, sum(kept.values()), seconds * config.steps / 3600, peak)
 
 
-def matrix_peak(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
+def matrix_peak(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
     """Operations a second that this machine reaches in the product of two square matrices."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = math.inf
-    for _ in range(6):
+    for _ in range(10):
         began = time.perf_counter()
         (a @ b)[0, 0].item()  # waits for the device
         best = min(best, time.perf_counter() - began)
