@@ -63,7 +63,7 @@ def load_llm(
 
     Raises:
         ValueError: there is no such model, it has no safetensors, it is not decoder-only, or it
-            knows fewer words.
+            knows fewer words, or it has no such kernel.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel
@@ -75,7 +75,7 @@ def load_llm(
             where,
             revision=revision,
             dtype=torch.float32,
-            attn_implementation=attention,
+            attn_implementation="eager",  # runs anywhere; the one wanted may need a GPU
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
@@ -97,11 +97,13 @@ def load_llm(
     if vocabulary - 2 > len(table):
         raise ValueError(f"{name!r} has {len(table)} words and its tokenizer {vocabulary - 2}")
     config, mark = llm.config, llm.config.bos_token_id
-    words = Words(table[: vocabulary - 2].clone(), table.mean(0) if mark is None else table[mark])
+    begin = table[mark] if isinstance(mark, int) else table.mean(0)
+    words = Words(table[: vocabulary - 2].clone(), begin)
     config.bos_token_id = config.eos_token_id = config.pad_token_id = None
     config.vocab_size = 1  # as with `backbone.llama`
     none = nn.Embedding(1, table.shape[1], _weight=table.new_zeros(1, table.shape[1]))
     llm.set_input_embeddings(none.requires_grad_(False))
+    llm.set_attn_implementation(attention)
     return llm.train(), words
 
 
