@@ -21,7 +21,14 @@ from codeclm.data_prep.shards import (
     write_codes,
     write_tensors,
 )
-from codeclm.data_prep.text import Bytes, Phonemes, SentencePiece, Tokenizer, phonemize
+from codeclm.data_prep.text import (
+    Bytes,
+    Phonemes,
+    Pretrained,
+    SentencePiece,
+    Tokenizer,
+    phonemize,
+)
 from codeclm.files import write_text
 
 
@@ -32,7 +39,8 @@ class Preparation(Config):
         manifest: the corpus, JSON lines.
         codec: name, folder or hub name.
         out: folder of the prepared corpus.
-        tokenizer: `phonemes`, `sentencepiece` or `bytes`.
+        tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
+        pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
         vocabulary: pieces of a sentencepiece tokenizer, which is trained on the corpus.
         shard: utterances a shard.
         align_steps: training steps of the aligner.
@@ -43,6 +51,7 @@ class Preparation(Config):
     codec: str
     out: Path
     tokenizer: str = "phonemes"
+    pretrained: str | None = None
     vocabulary: int = 512
     shard: int = 500
     align_steps: int = 900
@@ -86,16 +95,21 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             return config.out
         done.unlink()
     trained = [i for i, u in enumerate(utterances) if u.split == config.train_split]
+    vocabulary, spoken = len(tokenizer.tokens), ids
+    if config.tokenizer == "pretrained":
+        vocabulary, spoken = _used(ids)
     model, loss = train_aligner(
         codec.spec.streams,
-        len(tokenizer.tokens),
+        vocabulary,
         [codes[i] for i in trained],
-        [ids[i] for i in trained],
+        [spoken[i] for i in trained],
         config.align_steps,
         seed=config.seed,
     )
     spent, unaligned = [], 0
-    for utterance_codes, tokens in tqdm(zip(codes, ids, strict=True), total=len(ids), desc="align"):
+    for utterance_codes, tokens in tqdm(
+        zip(codes, spoken, strict=True), total=len(spoken), desc="align"
+    ):
         found = align(model, utterance_codes, tokens)
         unaligned += found is None
         spent.append(torch.tensor(found or [0] * len(tokens), dtype=torch.int16))
@@ -115,9 +129,20 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     return config.out
 
 
+def _used(ids: list[list[int]]) -> tuple[int, list[list[int]]]:
+    """The same tokens numbered from 1 without gaps: most of an LLM's vocabulary is never spoken."""
+    number = {token: i for i, token in enumerate(sorted({t for row in ids for t in row}), start=1)}
+    return len(number) + 1, [[number[token] for token in row] for row in ids]
+
+
 def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer, list[list[int]]]:
     """The tokenizer and the tokens of every text; both are written out."""
     tokenizer: Tokenizer
+    if (config.tokenizer == "pretrained") != (config.pretrained is not None):
+        raise ValueError(
+            f"tokenizer {config.tokenizer!r} with pretrained={config.pretrained}: "
+            "`tokenizer=pretrained` and the name of its LLM, `pretrained=`, belong together"
+        )
     if config.tokenizer == "phonemes":
         ipa = {u.id: u.phonemes or phonemize(u.text, u.language) for u in utterances}
         tokenizer = Phonemes.build(ipa.values())
@@ -127,9 +152,12 @@ def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer,
             tokenizer = SentencePiece.train((u.text for u in utterances), config.vocabulary)
         elif config.tokenizer == "bytes":
             tokenizer = Bytes()
+        elif config.pretrained is not None:
+            tokenizer = Pretrained.of(config.pretrained)
         else:
             raise ValueError(
-                f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes"
+                f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, "
+                "pretrained"
             )
         ids = [tokenizer.encode(u.text, u.language) for u in utterances]
     rows = (

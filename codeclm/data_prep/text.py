@@ -1,8 +1,9 @@
-"""Text tokenizers: `Phonemes` (espeak-ng), `SentencePiece`, `Bytes`, one small interface.
+"""Text tokenizers: `Phonemes` (espeak-ng), `SentencePiece`, `Bytes`, that of a pretrained LLM.
 
-A tokenizer is plain data: `state()` gives a JSON-ready dict, `load_tokenizer(state)` rebuilds it,
-so that a model folder carries its own text side. Ids 0 and 1 are the same everywhere: 0 is padding
-(or "no text here"), 1 is the silence `<sil>` that begins each text.
+All have one small interface. A tokenizer is plain data: `state()` gives a JSON-ready dict,
+`load_tokenizer(state)` rebuilds it, so that a model folder carries its own text side. Ids 0 and 1
+are the same everywhere: 0 is padding (or "no text here"), 1 is the silence `<sil>` that begins each
+text.
 """
 
 import base64
@@ -86,7 +87,11 @@ def load_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
         return SentencePiece(base64.b64decode(state["model"]))
     if kind == "bytes":
         return Bytes()
-    raise ValueError(f"unknown tokenizer {kind!r}: known are phonemes, sentencepiece, bytes")
+    if kind == "pretrained":
+        return Pretrained(state["tokenizer"], state["model"])
+    raise ValueError(
+        f"unknown tokenizer {kind!r}: known are phonemes, sentencepiece, bytes, pretrained"
+    )
 
 
 def phonemize(text: str, language: str = "en") -> str:
@@ -241,3 +246,59 @@ class Bytes:
     def state(self) -> dict[str, Any]:
         """JSON-ready dict for `load_tokenizer`."""
         return {"kind": "bytes"}
+
+
+class Pretrained:
+    """The tokenizer of a pretrained LLM, its ids shifted by the two common ones.
+
+    Args:
+        tokenizer: the text of its `tokenizer.json`.
+        model: where it comes from, for the reader only.
+    """
+
+    def __init__(self, tokenizer: str, model: str):
+        import tokenizers
+
+        self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.model = model
+        names = {i: name for name, i in self._tokenizer.get_vocab().items()}
+        self.tokens = [PAD, SIL, *(names.get(i, f"<{i}>") for i in range(max(names) + 1))]
+
+    @classmethod
+    def of(cls, model: str) -> "Pretrained":
+        """That of an LLM by hub name ("owner/name" or "owner/name@revision") or folder.
+
+        Raises:
+            ValueError: there is no such model, or it has no `tokenizer.json`.
+        """
+        path, reason = Path(model) / "tokenizer.json", "no tokenizer.json in this folder"
+        if not Path(model).is_dir():
+            from huggingface_hub import hf_hub_download
+            from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+            repo, _, revision = model.partition("@")
+            try:
+                path = Path(hf_hub_download(repo, path.name, revision=revision or None))
+            except (OSError, HfHubHTTPError, HFValidationError) as error:
+                reason = str(error).strip().partition("\n")[0]
+        if not path.is_file():
+            raise ValueError(
+                f"cannot load the tokenizer of {model!r} ({reason}): give the hub name or the "
+                "folder of a model that has a tokenizer.json"
+            )
+        return cls(path.read_text(encoding="utf-8"), model)
+
+    def encode(self, text: str, language: str = "en") -> list[int]:
+        """Ids of a text, `<sil>` first; the LLM's own marks of begin and end are left out."""
+        found = self._tokenizer.encode(normalize(text, language), add_special_tokens=False)
+        return [1, *(i + 2 for i in found.ids)]
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready dict for `load_tokenizer`."""
+        return {
+            "kind": "pretrained",
+            "model": self.model,
+            "tokenizer": self._tokenizer.to_str(),
+        }

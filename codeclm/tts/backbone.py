@@ -4,11 +4,16 @@
 parallelism come with it. `Decoder` is the same arithmetic bare, for generation: a cache that is a
 plain value, written in place, and no more operations than a step needs. It also spares a speaking
 process the import of `transformers`. The tests hold the second to the first.
+
+A pretrained LLM (`tts.pretrained`) takes the place of `llama` in training, and where it is of this
+shape it runs in the same `Decoder`.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from pydantic import model_validator
@@ -24,6 +29,8 @@ EPS = 1e-6  # of the root-mean-square norms
 THETA = 10_000.0  # base of the rotary positions (Su et al. 2021)
 ROOM = 256  # steps a cache grows by
 
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+
 
 class Sizes(Config):
     """Sizes of a transformer: width, layers, attention heads, width inside the feed-forward."""
@@ -35,32 +42,129 @@ class Sizes(Config):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "Sizes":
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}: "
-                "each head turns pairs of numbers"
-            )
+        check_heads(self)
         return self
 
 
-def llama(config: Sizes) -> "LlamaModel":
-    """A Llama-shaped decoder of the given sizes, freshly initialized."""
+def check_heads(sizes: Sizes) -> None:
+    """Refuses heads whose numbers do not come in pairs."""
+    if sizes.width % (2 * sizes.heads):
+        raise ValueError(
+            f"width {sizes.width} must be a multiple of twice the heads, {2 * sizes.heads}: "
+            "each head turns pairs of numbers"
+        )
+
+
+def attention_kernel(wanted: Attention, precision: str) -> str:
+    """The attention kernel of `transformers` to train with.
+
+    Args:
+        wanted: `auto` takes `flash_attention_2` where it can run and `sdpa`, the one in torch,
+            elsewhere; any other name is taken as it is.
+        precision: that training computes in, `bf16`, `fp16` or `no`.
+
+    Raises:
+        ValueError: flash attention was asked for where it cannot run; says why.
+    """
+    if wanted in ("sdpa", "eager"):
+        return wanted
+    obstacle = ""
+    if find_spec("flash_attn") is None:
+        obstacle = 'it is not installed: pip install "codeclm[flash]"'
+    elif not torch.cuda.is_available():
+        obstacle = "there is no CUDA device"
+    elif precision not in ("bf16", "fp16"):
+        obstacle = "it computes in half precision only: set mixed_precision=bf16"
+    if obstacle and wanted == "flash_attention_2":
+        raise ValueError(f"attention `flash_attention_2`: {obstacle}; or take `auto`")
+    return "sdpa" if obstacle else "flash_attention_2"
+
+
+def llama(config: Sizes, attention: str = "sdpa") -> "LlamaModel":
+    """A Llama-shaped decoder of the given sizes, freshly initialized.
+
+    Args:
+        config: its sizes.
+        attention: a kernel, as `attention_kernel` names it.
+    """
     from transformers import LlamaConfig, LlamaModel
 
-    return LlamaModel(
-        LlamaConfig(
-            vocab_size=1,  # it never embeds a token itself
-            hidden_size=config.width,
-            intermediate_size=config.inner,
-            num_hidden_layers=config.depth,
-            num_attention_heads=config.heads,
-            max_position_embeddings=4096,
-            rms_norm_eps=EPS,
-            rope_parameters={"rope_type": "default", "rope_theta": THETA},
-            bos_token_id=None,
-            eos_token_id=None,
-        )
+    shape = LlamaConfig(
+        vocab_size=1,  # it never embeds a token itself
+        hidden_size=config.width,
+        intermediate_size=config.inner,
+        num_hidden_layers=config.depth,
+        num_attention_heads=config.heads,
+        max_position_embeddings=4096,
+        rms_norm_eps=EPS,
+        rope_parameters={"rope_type": "default", "rope_theta": THETA},
+        bos_token_id=None,
+        eos_token_id=None,
     )
+    shape._attn_implementation = attention
+    return LlamaModel(shape)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the weights of a Llama-shaped decoder do not say themselves.
+
+    Attributes:
+        depth: layers.
+        heads: of the queries.
+        key_heads: of the keys and values, each heard by heads / key_heads queries.
+        size: of a head.
+        eps: of the root-mean-square norms.
+        turns: [size / 2] angles by which a step turns the pairs of a head.
+    """
+
+    depth: int
+    heads: int
+    key_heads: int
+    size: int
+    eps: float
+    turns: Tensor
+
+    @classmethod
+    def of_sizes(cls, config: Sizes) -> "Shape":
+        """That of `llama`."""
+        size = config.width // config.heads
+        turns = 1 / THETA ** (torch.arange(0, size, 2) / size)
+        return cls(config.depth, config.heads, config.heads, size, EPS, turns)
+
+    @classmethod
+    def of_llm(cls, llm: Mapping[str, Any]) -> "Shape | None":
+        """That of a model of `transformers`, from its config; None: `Decoder` cannot run it.
+
+        Llama, SmolLM, Mistral, Qwen2 and Qwen3 can be run, without a sliding window.
+        """
+        rope = llm.get("rope_parameters") or {}
+        kinds = set(llm.get("layer_types") or ["full_attention"])
+        if (
+            llm["model_type"] not in ("llama", "mistral", "qwen2", "qwen3")
+            or llm["hidden_act"] != "silu"
+            or llm.get("mlp_bias")
+            or llm.get("sliding_window")
+            or kinds != {"full_attention"}
+            or rope.get("rope_type") not in ("default", "llama3")
+            or rope.get("partial_rotary_factor", 1.0) != 1.0
+        ):
+            return None
+        heads = llm["num_attention_heads"]
+        size = llm.get("head_dim") or llm["hidden_size"] // heads
+        turns = 1 / rope["rope_theta"] ** (torch.arange(0, size, 2) / size)
+        if rope["rope_type"] == "llama3":
+            turns = _stretched(turns, rope)
+        key_heads = llm["num_key_value_heads"]
+        return cls(llm["num_hidden_layers"], heads, key_heads, size, llm["rms_norm_eps"], turns)
+
+
+def _stretched(turns: Tensor, rope: Mapping[str, Any]) -> Tensor:
+    """Llama 3's angles: slow ones are `factor` times slower, fast ones as they were."""
+    around = turns * float(rope["original_max_position_embeddings"]) / (2 * math.pi)
+    low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])
+    fast = ((around - low) / (high - low)).clamp(0, 1)
+    return (1 - fast) * turns / float(rope["factor"]) + fast * turns
 
 
 @dataclass
@@ -68,7 +172,8 @@ class Cache:
     """Keys and values of the steps so far.
 
     Attributes:
-        keys, values: [layers, B, H, room, D / H]; only the first `length` steps hold something.
+        keys, values: [layers, B, key heads, room, size of a head]; only the first `length` steps
+            hold something.
         length: steps so far.
     """
 
@@ -82,44 +187,62 @@ class Cache:
 
 
 class Layer(NamedTuple):
-    """Weights of one layer; projections that read the same input are one matrix."""
+    """Weights of one layer; projections that read the same input are one matrix.
+
+    Biases and the norms of queries and keys are None where the architecture has none.
+    """
 
     norm_attention: Tensor
     query_key_value: Tensor
+    query_key_value_bias: Tensor | None
+    norm_query: Tensor | None
+    norm_key: Tensor | None
     out: Tensor
+    out_bias: Tensor | None
     norm_inner: Tensor
     gate_up: Tensor
     down: Tensor
+
+    @classmethod
+    def read(cls, weights: Mapping[str, Tensor], prefix: str) -> "Layer":
+        """The layer whose weights in `transformers` have names that begin with `prefix`."""
+
+        def joined(names: Sequence[str], kind: str) -> Tensor:
+            return torch.cat([weights[f"{prefix}{name}_proj.{kind}"] for name in names])
+
+        parts = [f"self_attn.{p}" for p in "qkv"]
+        biased = f"{prefix}self_attn.q_proj.bias" in weights
+        return cls(
+            weights[f"{prefix}input_layernorm.weight"],
+            joined(parts, "weight"),
+            joined(parts, "bias") if biased else None,
+            weights.get(f"{prefix}self_attn.q_norm.weight"),
+            weights.get(f"{prefix}self_attn.k_norm.weight"),
+            weights[f"{prefix}self_attn.o_proj.weight"],
+            weights.get(f"{prefix}self_attn.o_proj.bias"),
+            weights[f"{prefix}post_attention_layernorm.weight"],
+            joined(["mlp.gate", "mlp.up"], "weight"),
+            weights[f"{prefix}mlp.down_proj.weight"],
+        )
 
 
 class Decoder:
     """A Llama-shaped decoder that only runs forward.
 
     Args:
-        config: its sizes.
-        weights: under the names of `transformers.LlamaModel`.
+        shape: its shape, or the sizes of a `llama`.
+        weights: under the names of `transformers`.
     """
 
-    def __init__(self, config: Sizes, weights: Mapping[str, Tensor]) -> None:
-        self.heads = config.heads
-        self.size = config.width // config.heads
-        self.layers = [
-            Layer(
-                weights[f"layers.{i}.input_layernorm.weight"],
-                torch.cat([weights[f"layers.{i}.self_attn.{p}_proj.weight"] for p in "qkv"]),
-                weights[f"layers.{i}.self_attn.o_proj.weight"],
-                weights[f"layers.{i}.post_attention_layernorm.weight"],
-                torch.cat([weights[f"layers.{i}.mlp.{p}_proj.weight"] for p in ("gate", "up")]),
-                weights[f"layers.{i}.mlp.down_proj.weight"],
-            )
-            for i in range(config.depth)
-        ]
+    def __init__(self, shape: Shape | Sizes, weights: Mapping[str, Tensor]) -> None:
+        self.shape = Shape.of_sizes(shape) if isinstance(shape, Sizes) else shape
+        self.layers = [Layer.read(weights, f"layers.{i}.") for i in range(self.shape.depth)]
         self.norm = weights["norm.weight"]
-        self.turns = 1 / THETA ** (torch.arange(0, self.size, 2) / self.size)
 
     def start(self, batch: int = 1) -> Cache:
         """An empty cache."""
-        empty = self.norm.new_zeros(len(self.layers), batch, self.heads, 0, self.size)
+        shape = self.shape
+        empty = self.norm.new_zeros(shape.depth, batch, shape.key_heads, 0, shape.size)
         return Cache(empty, empty)
 
     def __call__(self, x: Tensor, cache: Cache) -> Tensor:
@@ -133,15 +256,21 @@ class Decoder:
         if total > cache.keys.shape[3]:
             room = (0, 0, 0, total + ROOM - cache.keys.shape[3])
             cache.keys, cache.values = F.pad(cache.keys, room), F.pad(cache.values, room)
-        angle = torch.arange(done, total)[:, None] * self.turns
+        size, eps = self.shape.size, self.shape.eps
+        parts = [self.shape.heads, self.shape.key_heads, self.shape.key_heads]
+        shared = self.shape.heads != self.shape.key_heads
+        angle = torch.arange(done, total)[:, None] * self.shape.turns
         cos, sin = (f(torch.cat([angle, angle], dim=-1)).to(x) for f in (torch.cos, torch.sin))
         visible = torch.ones(steps, total, dtype=torch.bool).tril(done) if steps > 1 else None
-        shape = (width,)
+        whole = (width,)
         for i, layer in enumerate(self.layers):
-            y = F.linear(F.rms_norm(x, shape, layer.norm_attention, EPS), layer.query_key_value)
-            query, key, value = y.view(batch, steps, 3, self.heads, self.size).permute(
-                2, 0, 3, 1, 4
-            )
+            y = F.rms_norm(x, whole, layer.norm_attention, eps)
+            y = F.linear(y, layer.query_key_value, layer.query_key_value_bias)
+            y = y.view(batch, steps, -1, size).transpose(1, 2)
+            query, key, value = torch.split(y, parts, dim=1)
+            if layer.norm_query is not None and layer.norm_key is not None:
+                query = F.rms_norm(query, (size,), layer.norm_query, eps)
+                key = F.rms_norm(key, (size,), layer.norm_key, eps)
             cache.keys[i, :, :, done:total] = _rotate(key, cos, sin)
             cache.values[i, :, :, done:total] = value
             heard = F.scaled_dot_product_attention(
@@ -149,13 +278,15 @@ class Decoder:
                 cache.keys[i, :, :, :total],
                 cache.values[i, :, :, :total],
                 attn_mask=visible,
+                enable_gqa=shared,
             )
-            x = x + F.linear(heard.transpose(1, 2).reshape(batch, steps, width), layer.out)
-            y = F.linear(F.rms_norm(x, shape, layer.norm_inner, EPS), layer.gate_up)
+            heard = heard.transpose(1, 2).reshape(batch, steps, -1)
+            x = x + F.linear(heard, layer.out, layer.out_bias)
+            y = F.linear(F.rms_norm(x, whole, layer.norm_inner, eps), layer.gate_up)
             gate, up = y.chunk(2, dim=-1)
             x = x + F.linear(F.silu(gate) * up, layer.down)
         cache.length = total
-        return F.rms_norm(x, shape, self.norm, EPS)
+        return F.rms_norm(x, whole, self.norm, eps)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from codeclm import checkpoint
 from codeclm.codecs import Codec, CodecSpec, load_codec
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
-from codeclm.tts.backbone import Cache, Decoder
+from codeclm.tts.backbone import Decoder
 from codeclm.tts.heads import DepthHead
 from codeclm.tts.layouts import EMPTY, END
 from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.pretrained import Backbone, make_decoder
 from codeclm.tts.sampling import Draw, Sampling
 from codeclm.tts.voice import Voice
 
@@ -73,7 +74,7 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
     tokenizer = load_tokenizer(saved.meta["tokenizer"])
     config = ModelConfig(**saved.config)
     model = SpeechLM(config, spec.streams, len(tokenizer.tokens), trains=False)
-    decoder = speaking(model, saved.weights())
+    decoder = speaking(model, saved.weights(), saved.meta.get("llm"))
     voices = {
         path.name.removesuffix(".voice.safetensors"): Voice.load(path)
         for path in sorted((saved.folder / "voices").glob("*.voice.safetensors"))
@@ -81,8 +82,16 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
     return TTS(model, decoder, voice_of, tokenizer, voices, saved.meta)
 
 
-def speaking(model: SpeechLM, weights: Mapping[str, Tensor]) -> Decoder:
-    """Gives a model without backbone its weights; the decoder that stands for the backbone."""
+def speaking(
+    model: SpeechLM, weights: Mapping[str, Tensor], llm: Mapping[str, Any] | None = None
+) -> Backbone:
+    """Gives a model without backbone its weights; the decoder that stands for the backbone.
+
+    Args:
+        model: built with `trains=False`.
+        weights: of a finished model.
+        llm: the config of a pretrained LLM, if that is what it was made from.
+    """
     bodies: dict[str, dict[str, Tensor]] = {"backbone.": {}, "head.body.": {}}
     rest: dict[str, Tensor] = {}
     for key, tensor in weights.items():
@@ -93,6 +102,8 @@ def speaking(model: SpeechLM, weights: Mapping[str, Tensor]) -> Decoder:
     model.load_state_dict(rest)
     if isinstance(model.head, DepthHead):
         model.head.decoder = Decoder(model.config.local, bodies["head.body."])
+    if llm is not None:
+        return make_decoder(llm, bodies["backbone."], model.config.attention)
     return Decoder(model.config, bodies["backbone."])
 
 
@@ -102,7 +113,7 @@ class TTS:
     def __init__(
         self,
         model: SpeechLM,
-        decoder: Decoder,
+        decoder: Backbone,
         codec: Codec,
         tokenizer: Tokenizer,
         voices: dict[str, Voice],
@@ -112,7 +123,7 @@ class TTS:
         self.codec, self.tokenizer, self.voices, self.meta = codec, tokenizer, voices, meta
         self.sample_rate = codec.spec.sample_rate
         self.sampling = Sampling(**meta.get("sampling", {}))
-        self._prefilled: dict[int, tuple[Voice, Cache]] = {}
+        self._prefilled: dict[int, tuple[Voice, Any]] = {}
 
     def speak(
         self,
@@ -241,7 +252,7 @@ class TTS:
             yield from layout.unpack(done[:1]).unbind(2)
 
     @torch.inference_mode()
-    def _prefill(self, voice: Voice | None) -> Cache:
+    def _prefill(self, voice: Voice | None) -> Any:
         """The backbone's cache after hearing a voice; computed once, kept for the last few."""
         if voice is None:
             return self.decoder.start()

@@ -11,20 +11,31 @@ the speech ends when its last token does (Kyutai's delayed streams, with phoneme
 frame whether this was the last.
 
 A voice is frames of the same speaker that went before, read without text.
+
+The backbone begins from nothing, or it is a pretrained LLM (`tts.pretrained`), whose own table of
+words then stands where the text encoder stood.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import EMPTY, CodeEmbedding
-from codeclm.tts.backbone import llama
+from codeclm.tts.backbone import Attention, attention_kernel, check_heads, llama
 from codeclm.tts.cell import CellConfig, make_head, make_layout
+from codeclm.tts.lora import Lora, add_adapters, fold_adapters
+from codeclm.tts.pretrained import empty_words, llm_sizes, load_llm, positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 OLDEST = 64  # frames a token's age is told apart
 
@@ -32,7 +43,14 @@ OLDEST = 64  # frames a token's age is told apart
 class ModelConfig(CellConfig):
     """Sizes and switches of a model, beside those of its cell.
 
+    A pretrained LLM brings its own sizes: leave out `width`, `depth`, `heads`, `inner` and those of
+    the text encoder, or give them as they are. The config of the model says what they are.
+
     Attributes:
+        pretrained: an LLM to begin from, by hub name or folder; none: from nothing. A finished
+            model holds all it needs of it, and keeps the name only to say where it came from.
+        lora: train adapters in place of the LLM's own weights; none: train all of them.
+        attention: the kernel to train with; `auto` takes flash attention where it can run.
         text: `stream` or `prefix`.
         text_width, text_depth: of the text encoder, convolutions that see 2 * depth tokens ahead.
         frame_dropout: share of steps hidden from the input in training.
@@ -40,11 +58,41 @@ class ModelConfig(CellConfig):
             find its alignment.
     """
 
+    pretrained: str | None = None
+    lora: Lora | None = None
+    attention: Attention = "auto"
     text: Literal["stream", "prefix"] = "stream"
     text_width: int = 192
     text_depth: int = 3
     frame_dropout: float = 0.1
     spell: bool = False
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "ModelConfig":
+        """Overrides that of `Sizes`: the heads of an LLM are as wide as it says."""
+        if not self.pretrained:
+            check_heads(self)
+        return self
+
+    @model_validator(mode="after")
+    def _lora_has_an_llm(self) -> "ModelConfig":
+        if self.lora and not self.pretrained:
+            raise ValueError("`lora` adapts a pretrained LLM: name one in `pretrained`")
+        return self
+
+    def with_sizes(self, sizes: Mapping[str, int]) -> "ModelConfig":
+        """The same with the sizes of its LLM.
+
+        Raises:
+            ValueError: another size was asked for.
+        """
+        for name, size in sizes.items():
+            if name in self.model_fields_set and getattr(self, name) != size:
+                raise ValueError(
+                    f"`{name}` is {size} with {self.pretrained!r}, not {getattr(self, name)}: "
+                    "leave it out, the LLM brings its own sizes"
+                )
+        return self.model_copy(update=dict(sizes))
 
 
 @dataclass(frozen=True)
@@ -113,10 +161,15 @@ class SpeechLM(nn.Module):
 
     Args:
         trains: build the backbone and whatever else only training needs; a model that only speaks
-            leaves it to a `Decoder`.
+            leaves it to a decoder.
+        precision: that training computes in, `bf16`, `fp16` or `no`; the attention kernel may
+            depend on it.
+
+    Attributes:
+        config: as given, with the sizes of a pretrained LLM filled in.
 
     Raises:
-        ValueError: the cell is not legal.
+        ValueError: the cell is not legal, or the LLM cannot be had.
     """
 
     def __init__(
@@ -125,13 +178,23 @@ class SpeechLM(nn.Module):
         streams: tuple[Stream, ...],
         vocabulary: int,
         trains: bool = True,
+        precision: str = "no",
     ) -> None:
         super().__init__()
+        kernel = attention_kernel(config.attention, precision) if trains else ""
+        llm, words = None, None
+        if config.pretrained and trains:
+            llm, words = load_llm(config.pretrained, vocabulary, kernel)
+            config = config.with_sizes(llm_sizes(llm))
+        elif config.pretrained:
+            words = empty_words(vocabulary, config.width)
         self.config = config
         self.layout = make_layout(config, streams)
         self.head = make_head(config, streams, trains)
         self.read = CodeEmbedding(streams, config.width, config.read == "points", config.mean)
-        self.text = TextEncoder(vocabulary, config.text_width, config.text_depth, config.width)
+        self.text: nn.Module = words or TextEncoder(
+            vocabulary, config.text_width, config.text_depth, config.width
+        )
         self.ages = nn.Embedding(OLDEST, config.width)
         self.begin = nn.Parameter(torch.randn(config.width) * 0.02)
         self.silent = nn.Parameter(torch.randn(config.width) * 0.02)
@@ -142,7 +205,37 @@ class SpeechLM(nn.Module):
             self.place = nn.Embedding(self.layout.period, config.width)
             nn.init.normal_(self.place.weight, std=0.02)
         self.spell = nn.Linear(config.width, vocabulary) if config.spell else None
-        self.backbone = llama(config) if trains else None
+        self.backbone: PreTrainedModel | None = None
+        if trains:
+            self.backbone = llm or llama(config, kernel)
+        if words is not None:
+            self._begin_like(words.table.weight)
+
+    @torch.no_grad()
+    def _begin_like(self, words: Tensor) -> None:
+        """Lets what is new to an LLM begin as large as its words, and the words as they were."""
+        spread = words.std()
+        if not self.read.points:
+            self.read.table.weight.normal_(std=float(spread) / math.sqrt(self.layout.slots))
+        self.begin.normal_(std=float(spread))
+        self.ages.weight.zero_()
+
+    def adapt(self) -> None:
+        """Gives the LLM its adapters, where the config has any, and freezes what it knew before.
+
+        Adapters, rows and classifiers of the codes are what is left to train. Trained weights are
+        loaded before this, not after.
+        """
+        if self.config.lora:
+            assert self.backbone is not None
+            add_adapters(self.backbone, self.config.lora)
+            self.text.table.requires_grad_(False)
+
+    def fold(self) -> None:
+        """Folds the adapters, where there are any, into the weights that are saved."""
+        if self.config.lora:
+            assert self.backbone is not None
+            fold_adapters(self.backbone)
 
     def text_at(self, encoded: Tensor, token: Tensor, age: Tensor) -> Tensor:
         """What the text adds to each position.
@@ -196,7 +289,14 @@ class SpeechLM(nn.Module):
     def forward(self, batch: Batch) -> Losses:
         """Losses of a batch."""
         assert self.backbone is not None, "a model without a backbone only speaks"
-        states = self.backbone(inputs_embeds=self.inputs(batch), use_cache=False).last_hidden_state
+        inputs = self.inputs(batch)
+        longest = positions(self.backbone.config) if self.config.pretrained else None
+        if longest is not None and inputs.shape[1] > longest:
+            raise ValueError(
+                f"a sequence of {inputs.shape[1]} positions is longer than the {longest} that "
+                f"{self.config.pretrained!r} was made for: lower `frames`"
+            )
+        states = self.backbone(inputs_embeds=inputs, use_cache=False).last_hidden_state
         steps = batch.step >= 0
         slots, step = batch.slots[steps], batch.step[steps]
         nats = self.head.loss(states[steps], slots, self.layout.where(step)[0], step == 0)

@@ -22,6 +22,7 @@ from codeclm.training import Run, cosine, set_rate
 from codeclm.tts.data import Sequences
 from codeclm.tts.layouts import Layout
 from codeclm.tts.model import Batch, Losses, ModelConfig, SpeechLM
+from codeclm.tts.pretrained import check_tokenizer, llm_config
 from codeclm.tts.sampling import Sampling
 
 SECONDS = 8  # of an utterance, for the curve of bits over position
@@ -75,8 +76,12 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     weights = _stream_weights(config, spec)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
-    model = SpeechLM(config.model, spec.streams, len(prepared.tokenizer.tokens))
-    layout = model.layout
+    if config.model.pretrained:
+        check_tokenizer(config.model.pretrained, prepared.tokenizer)
+    vocabulary = len(prepared.tokenizer.tokens)
+    model = SpeechLM(config.model, spec.streams, vocabulary, precision=config.mixed_precision)
+    layout, sizes = model.layout, model.config
+    llm = llm_config(model.backbone) if model.backbone and sizes.pretrained else None
     train, dev = (_sequences(config, prepared, layout, split) for split in ("train", "dev"))
     if config.init is not None:
         try:
@@ -86,6 +91,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
                 f"{config.init} has other sizes or another vocabulary than this run: give the same "
                 "`model` and the tokenizer it was trained with, or begin without `init`"
             ) from error
+    model.adapt()
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )
@@ -140,7 +146,10 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         "sampling": config.sampling.model_dump(),
         **reached,
     }
-    final = run.finish(model, config.model, about)
+    if llm is not None:
+        about["llm"] = llm
+    model.fold()
+    final = run.finish(model, sizes, about)
     print(f"{config.name}: {reached['dev_bits_per_second']:.0f} bits a second on dev; {final}")
     return final
 
