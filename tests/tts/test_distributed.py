@@ -49,6 +49,8 @@ def test_two_processes_do_what_one_does_with_twice_the_batches(runs, tiny, tmp_p
     assert scores[1] == scores[2]
     rows = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1, 3]  # of the main process alone
+    train.run(None, [*settings, f"out={tmp_path / 'whole'}", "steps=5"])  # goes on alone
+    assert checkpoint.load(tmp_path / "whole" / "final").meta["steps"] == 5
     said = [json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in (0, 1)]
     assert [each["seen"] for each in said] == [[0, 1, 2, 3]] * 2
     assert "the loss is 1.0 at step 0, and not finite in another process" in said[0]["message"]

@@ -5,6 +5,7 @@ import math
 import shutil
 import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -187,6 +188,31 @@ def test_what_cannot_be_said_is_refused_before_training(settings, listening, tmp
             [*settings, *listening, "listen=[{text: '你好', language: cmn}]", f"out={tmp_path}"],
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_way_to_spread_weights_that_is_not_supported_is_refused(settings, tmp_path, monkeypatch):
+    kind = train.DistributedType.FSDP
+    fake = SimpleNamespace(distributed_type=kind, is_fsdp2=False)
+    monkeypatch.setattr(train, "Accelerator", lambda **_: fake)
+    with pytest.raises(ValueError, match="DDP or FSDP 2, not FSDP 1: set `fsdp_version: 2`"):
+        train.run(None, [*settings, f"out={tmp_path / 'o'}"])
+
+
+def test_late_steps_do_not_draw_all_epochs_again(runs, tiny, settings, tmp_path, monkeypatch):
+    drawn = []
+    real = train.Sequences._epoch
+    monkeypatch.setattr(
+        train.Sequences, "_epoch", lambda self, number: drawn.append(number) or real(self, number)
+    )
+    config = train.load_config(train.TtsTraining, None, [*settings, f"out={tmp_path}"])
+    prepared = train.read_prepared(config.data)
+    layout = train.SpeechLM(config.model, prepared.spec.streams, 9).layout
+    one, two = (train._sequences(config, prepared, layout, "train") for _ in range(2))
+    for step in range(12):
+        last = one.batch(step)
+    assert drawn == list(range(drawn[-1] + 1))
+    assert drawn[-1] > 2
+    assert torch.equal(last.slots, two.batch(11).slots)
 
 
 @pytest.mark.parametrize("setting", ["accumulate=0", "ema=1", "keep=-1", "listen_every=0"])
