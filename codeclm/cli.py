@@ -358,13 +358,20 @@ def train_vocoder(config: ConfigPath, overrides: Overrides = None) -> None:
 @train_app.command("tts")
 def train_tts(config: ConfigPath, overrides: Overrides = None) -> None:
     """Train a speaking model on token shards."""
-    _run("codeclm.tts.train", config, overrides)
+    _run("codeclm.tts.train", config, overrides, word_error_rate=_word_error_rate)
 
 
-def _run(module: str, config: Path, overrides: list[str] | None) -> None:
+def _word_error_rate(said: Any) -> float:
+    """How well a recognizer understands what a model in training says."""
+    from codeclm.evaluation.asr import word_error_rate
+
+    return word_error_rate(said)
+
+
+def _run(module: str, config: Path, overrides: list[str] | None, **tools: Any) -> None:
     """Calls `run(config, overrides)` of a module that is heavy to import."""
     _check_settings(config, overrides)
-    importlib.import_module(module).run(config, overrides or [])
+    importlib.import_module(module).run(config, overrides or [], **tools)
 
 
 def _check_settings(config: Path, overrides: list[str] | None) -> None:

@@ -2,26 +2,46 @@
 
 Every random choice of a loop is drawn from its seed and the number of the step, so that a run which
 was stopped needs only its weights, its optimizers and that number to go on bit for bit.
+
+Where accelerate has started several processes, all of them go through the same calls; the main one
+writes, and what one alone notices (a signal, a loss that is not finite) they act on together.
 """
 
 import json
 import math
 import os
+import re
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
-from torch import Tensor, nn
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor
 from tqdm import tqdm
 
 from codeclm import checkpoint
 from codeclm.config import Config
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+Tracker = Literal["tensorboard", "none"]
+
+
+class Part(Protocol):
+    """What a run saves and takes up again: a module, an optimizer, a `Learner`."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
@@ -64,20 +84,29 @@ class Run:
     """A folder in which a training lives: `resume.pt`, `metrics.jsonl`, and what it ends with.
 
     Args:
-        folder: made if missing; a `resume.pt` in it is taken up.
-        parts: modules and optimizers by name, whatever has `state_dict` and `load_state_dict`.
+        folder: made if missing; a `resume.pt` in it is taken up. All processes must see it.
+        parts: what changes in training, by name.
         every_minutes: how often `steps` saves.
+        tracker: draws curves of what is logged, beside `metrics.jsonl`.
+
+    Raises:
+        ValueError: the `resume.pt` in the folder is damaged, or of other parts.
     """
 
     def __init__(
         self,
         folder: Path,
-        parts: Mapping[str, nn.Module | torch.optim.Optimizer],
+        parts: Mapping[str, Part],
         every_minutes: float = 3.0,
+        tracker: Tracker = "none",
     ) -> None:
         self.folder, self.parts, self.every = folder, parts, 60 * every_minutes
+        self.tracker = tracker
+        self.writer: SummaryWriter | None = None
+        self.processes = PartialState()
+        self.main = self.processes.is_main_process
         folder.mkdir(parents=True, exist_ok=True)
-        self.step = 0
+        self.step = self.seed = 0
         self.seconds = 0.0
         saved = folder / "resume.pt"
         if saved.exists():
@@ -95,9 +124,11 @@ class Run:
     def save(self) -> None:
         """Writes `resume.pt` to a temporary name, then renames it."""
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
-        temporary = self.folder / "resume.pt.tmp"
-        torch.save(state | {"step": self.step, "seconds": self.seconds}, temporary)
-        os.replace(temporary, self.folder / "resume.pt")
+        if self.main:
+            temporary = self.folder / "resume.pt.tmp"
+            torch.save(state | {"step": self.step, "seconds": self.seconds}, temporary)
+            os.replace(temporary, self.folder / "resume.pt")
+        self.processes.wait_for_everyone()
 
     def steps(self, total: int, seed: int, label: str) -> Iterator[int]:
         """Yields the numbers of the steps still to do, seeding torch before each.
@@ -105,53 +136,154 @@ class Run:
         Saves every few minutes and at the end. Ctrl-C, or a polite kill, lets the step in hand
         finish, saves, and then raises KeyboardInterrupt.
         """
+        self.seed = seed
         last = saved = time.monotonic()
-        with (
-            tqdm(
-                total=total, initial=self.step, desc=label, unit="step", mininterval=5
-            ) as self.bar,
-            _asked_to_stop() as asked,
-        ):
+        with ExitStack() as stack:
+            self.bar = stack.enter_context(
+                tqdm(
+                    total=total,
+                    initial=self.step,
+                    desc=label,
+                    unit="step",
+                    mininterval=5,
+                    disable=not self.main,
+                )
+            )
+            if self.main and self.tracker == "tensorboard":
+                self.writer = tensorboard(self.folder / "tensorboard", self.step)
+                if self.writer is not None:
+                    stack.callback(self.writer.close)
+            asked = stack.enter_context(_asked_to_stop())
             while self.step < total:
                 torch.manual_seed(seed * 1_000_003 + self.step)
                 yield self.step
                 now = time.monotonic()
                 self.step, self.seconds, last = self.step + 1, self.seconds + now - last, now
                 self.bar.update()
-                if asked or now - saved > self.every or self.step == total:
+                stop, due = self._any(bool(asked), now - saved > self.every)
+                if stop or due or self.step == total:
                     self.save()
                     saved = now
-                if asked:
+                if stop:
                     raise KeyboardInterrupt
 
+    def batches(self, count: int = 1) -> Iterator[int]:
+        """Yields the numbers of the batches that this process adds up in the step in hand.
+
+        Every process has `count` of its own; the numbers of a step follow on those of the one
+        before. Torch is seeded with each, so that a batch sees the same noise in any process.
+        """
+        processes = self.processes.num_processes
+        for i in range(count):
+            number = (self.step * count + i) * processes + self.processes.process_index
+            torch.manual_seed(self.seed * 1_000_003 + number)
+            yield number
+
     def finish(
-        self, model: nn.Module, config: Config, about: Mapping[str, Any], folder: str = "final"
+        self,
+        weights: Mapping[str, Tensor],
+        config: Config,
+        about: Mapping[str, Any],
+        folder: str = "final",
     ) -> Path:
         """Writes the finished model to a sub-folder, in half precision; that folder."""
-        final = self.folder / folder
-        weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
-        hours = round(self.seconds / 3600, 3)
-        checkpoint.save(
-            final, weights, config, {**about, "steps": self.step, "hours_trained": hours}
-        )
-        return final
+        return self._write_model(weights, config, {**about, "steps": self.step}, folder)
+
+    def keep(
+        self,
+        weights: Mapping[str, Tensor],
+        config: Config,
+        about: Mapping[str, Any],
+        last: int,
+        least: str,
+    ) -> None:
+        """Writes the model after the step in hand to a sub-folder such as `step-000500`.
+
+        Of these folders the `last` ones are kept, and the one in which the number called `least`
+        in `about` is the smallest.
+        """
+        steps = self.step + 1
+        self._write_model(weights, config, {**about, "steps": steps}, f"step-{steps:06d}")
+        if not self.main:
+            return
+        scores = {
+            file.parent: json.loads(file.read_text(encoding="utf-8"))[least]
+            for file in self.folder.glob(f"step-*/{checkpoint.META}")
+            if re.fullmatch(r"step-\d+", file.parent.name)
+        }
+        best = min(scores, key=lambda folder: float(scores[folder]))
+        for old in sorted(scores, key=lambda folder: int(folder.name[5:]))[:-last]:
+            if old != best:
+                shutil.rmtree(old)
+
+    def _write_model(
+        self,
+        weights: Mapping[str, Tensor],
+        config: Config,
+        about: Mapping[str, Any],
+        folder: str,
+    ) -> Path:
+        if self.main:
+            half = {name: tensor.half() for name, tensor in weights.items()}
+            hours = round(self.seconds / 3600, 3)
+            checkpoint.save(self.folder / folder, half, config, {**about, "hours_trained": hours})
+        self.processes.wait_for_everyone()
+        return self.folder / folder
 
     def check(self, loss: Tensor) -> None:
-        """Stops a training whose loss is not finite before the optimizer moves."""
-        if not torch.isfinite(loss):
+        """Stops a training before the optimizer moves if the loss of any process is not finite.
+
+        Raises:
+            ValueError: in all processes.
+        """
+        (broken,) = self._any(not torch.isfinite(loss))
+        if broken:
             raise ValueError(
-                f"{self.folder}: the loss is {loss.item()} at step {self.step}; the weights before "
-                "it are kept in resume.pt: lower the learning rate and run again"
+                f"{self.folder}: the loss is {loss.item()} at step {self.step}"
+                + (", and not finite in another process" if torch.isfinite(loss) else "")
+                + "; the weights before it are kept in resume.pt: lower the learning rate and run "
+                "again"
             )
 
+    def _any(self, *mine: bool) -> list[bool]:
+        """Each of them is true if it is in any process."""
+        if self.processes.num_processes == 1:
+            return list(mine)
+        votes: Tensor = reduce(torch.tensor(mine, device=self.processes.device).int(), "sum")
+        return votes.bool().tolist()
+
     def log(self, **numbers: float) -> None:
-        """Adds a line to `metrics.jsonl` and shows it on the progress bar."""
+        """Notes numbers, each the mean of what the processes give."""
+        if self.processes.num_processes > 1:
+            given = torch.tensor(list(numbers.values()), device=self.processes.device)
+            numbers = dict(zip(numbers, reduce(given, "mean").tolist(), strict=True))
+        if self.main:
+            self.note(**numbers)
+
+    def note(self, **numbers: float) -> None:
+        """Adds a line to `metrics.jsonl`, to the curves and to the bar; for the main process."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, "seconds": self.seconds, **numbers}) + "\n")
+        if self.writer is not None:
+            for name, value in numbers.items():
+                self.writer.add_scalar(name, value, self.step)
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()})
 
     def table(self, **numbers: float) -> None:
         """Logs a validation, and prints it as a row above the progress bar."""
         self.log(**numbers)
         cells = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        self.bar.write(f"step {self.step + 1:>7}  {cells}")
+        if self.main:
+            self.bar.write(f"step {self.step + 1:>7}  {cells}")
+
+
+def tensorboard(folder: Path, step: int) -> "SummaryWriter | None":
+    """A writer of curves that go on at `step`; where it is missing, none, and a line about it."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print(
+            "no curves: pip install 'codeclm[track]' to see them; the numbers are in metrics.jsonl"
+        )
+        return None
+    return SummaryWriter(str(folder), purge_step=step)

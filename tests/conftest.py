@@ -16,7 +16,7 @@ TINY_CODEC = [
 TINY_VOCODER = ["model.width=16", "model.depth=1", "frames=64", *SMALL_BATCH]
 TINY_TTS = [
     *("model.width=32", "model.depth=2", "model.heads=2", "model.inner=64"),
-    *("model.text_width=16", "model.text_depth=1", "frames=200", *SMALL_BATCH),
+    *("model.text_width=16", "model.text_depth=1", "frames=200", "tracker=none", *SMALL_BATCH),
 ]
 
 

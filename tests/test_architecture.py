@@ -39,7 +39,16 @@ def test_imports_run_one_way(room):
 
 
 def test_foundations_import_no_room():
-    for name in ("config", "checkpoint", "audio", "corpus", "training", "whisper", "files"):
+    for name in (
+        "config",
+        "checkpoint",
+        "audio",
+        "corpus",
+        "training",
+        "learner",
+        "whisper",
+        "files",
+    ):
         assert not list(imported_rooms(PACKAGE / f"{name}.py")), name
 
 

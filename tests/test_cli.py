@@ -372,7 +372,7 @@ def test_prep_and_train(
     run: Run, monkeypatch: pytest.MonkeyPatch, verb: list[str], module: str
 ) -> None:
     asked: list[tuple[Path, list[str]]] = []
-    fake = SimpleNamespace(run=lambda config, overrides: asked.append((config, overrides)))
+    fake = SimpleNamespace(run=lambda config, overrides, **_: asked.append((config, overrides)))
     monkeypatch.setitem(sys.modules, module, fake)
     Path("c.yaml").touch()
     assert run(*verb, "c.yaml") == (0, "", "")

@@ -6,7 +6,7 @@ beam of five, so the same sound gives the same words.
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codeclm import audio
 from codeclm.evaluation import need
 from codeclm.whisper import packaged_whisper
 
@@ -137,3 +138,24 @@ def word_errors(
     return WordErrors(
         found.substitutions, found.deletions, found.insertions, len(reference.split())
     )
+
+
+def word_error_rate(said: Sequence[tuple[Path, str, str]]) -> float:
+    """Word errors a word of sound files, each with the text it should say and its language.
+
+    English is heard by `tiny.en`, a set with any other language by `base`.
+
+    Raises:
+        ImportError: the extra `eval` is missing.
+        ValueError: no Whisper at hand, or nothing to compare with.
+    """
+    english = all(language.split("-")[0] == "en" for _, _, language in said)
+    recognizer = _recognizer("tiny.en" if english else "base")
+    found = []
+    for path, text, language in said:
+        wav = audio.read(path, SAMPLE_RATE)[0].numpy()
+        found.append(word_errors(text, recognizer.transcribe(wav, language), language))
+    return sum(each.errors for each in found) / sum(each.words for each in found)
+
+
+_recognizer = cache(load_asr)

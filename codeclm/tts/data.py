@@ -66,6 +66,7 @@ class Sequences:
         self.frames, self.size, self.seed = frames, batch, seed
         self.text_dropout, self.voice_dropout = text_dropout, voice_dropout
         self.epoch = lru_cache(maxsize=2)(self._epoch)
+        self.counts: list[int] = []  # batches of each epoch so far
 
     def _epoch(self, number: int) -> list[list[Piece]]:
         """All sequences of an epoch, in order."""
@@ -92,11 +93,17 @@ class Sequences:
     def batch(self, step: int) -> Batch:
         """The batch of a step; epochs follow each other without a gap, each dropping its rest."""
         number = 0
-        while step >= (count := max(1, len(self.epoch(number)) // self.size)):
-            step -= count
+        while step >= self._count(number):
+            step -= self._count(number)
             number += 1
         rows = self.epoch(number)[step * self.size : (step + 1) * self.size]
         return collate(rows, self.layout, self.text)
+
+    def _count(self, number: int) -> int:
+        """Batches of an epoch; remembered, so that the hundredth does not ask for all before it."""
+        for later in range(len(self.counts), number + 1):
+            self.counts.append(max(1, len(self.epoch(later)) // self.size))
+        return self.counts[number]
 
 
 def _piece(item: Item, told: bool, rng: np.random.Generator) -> Piece:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codeclm import checkpoint
-from codeclm.codecs import Codec, CodecSpec, load_codec
+from codeclm.codecs import Codec, CodecSpec, codec_of
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.heads import DepthHead
@@ -65,12 +65,7 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
     if saved.meta.get("kind") != "tts":
         raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
     spec = CodecSpec.from_dict(saved.meta["codec"])
-    voice_of = load_codec(codec or spec.name)
-    if voice_of.spec.fingerprint != spec.fingerprint:
-        raise ValueError(
-            f"{name} was trained on codec {spec.name} {spec.fingerprint}, but the codec given is "
-            f"{voice_of.spec.name} {voice_of.spec.fingerprint}: name the right one with --codec"
-        )
+    voice_of = codec_of(spec, codec, f"{name} was trained on")
     tokenizer = load_tokenizer(saved.meta["tokenizer"])
     config = ModelConfig(**saved.config)
     model = SpeechLM(config, spec.streams, len(tokenizer.tokens), trains=False)

@@ -3,7 +3,10 @@
 They exist while a model is in training only: the finished one has them folded into its weights.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from codeclm.config import Config
 
@@ -43,7 +46,7 @@ def add_adapters(llm: "PreTrainedModel", lora: Lora) -> None:
         lora_alpha=lora.alpha,  # type: ignore[arg-type,unused-ignore]  # peft says int
         lora_dropout=lora.dropout,
         target_modules=targets,
-        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in llm.modules()),
+        fan_in_fan_out=is_transposed(llm),
     )
     try:
         inject_adapter_in_model(config, llm)
@@ -51,12 +54,29 @@ def add_adapters(llm: "PreTrainedModel", lora: Lora) -> None:
         raise ValueError(f"lora.targets {lora.targets!r}: {str(error).splitlines()[0]}") from error
 
 
-def fold_adapters(llm: "PreTrainedModel") -> None:
-    """Adds what the adapters learnt to the LLM's own weights, and takes them off."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
+def is_transposed(llm: "PreTrainedModel") -> bool:
+    """Whether it keeps its matrices [in, out]."""
+    return any(type(module).__name__ == "Conv1D" for module in llm.modules())
 
-    for name, module in list(llm.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-            llm.set_submodule(name, module.get_base_layer())
-    del llm.peft_config
+
+def fold_adapters(weights: Mapping[str, Tensor], lora: Lora, transposed: bool) -> dict[str, Tensor]:
+    """Adds what adapters learnt to the matrices they stand beside: W + alpha / rank B A.
+
+    Args:
+        weights: of a model with adapters, under the names that `peft` gives them.
+        lora: the adapters.
+        transposed: the matrices are kept [in, out], as GPT-2 keeps them.
+
+    Returns:
+        The weights of a model without adapters, under their own names.
+    """
+    folded = {}
+    for name, weight in weights.items():
+        outer, adapted, kind = name.partition(".base_layer.")
+        if adapted and kind == "weight":
+            down, up = (weights[f"{outer}.lora_{side}.default.weight"] for side in "AB")
+            change = up @ down * (lora.alpha / lora.rank)
+            weight = weight + (change.T if transposed else change)
+        if ".lora_" not in name:
+            folded[f"{outer}.{kind}" if adapted else name] = weight
+    return folded

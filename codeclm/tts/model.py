@@ -31,7 +31,7 @@ from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import EMPTY, CodeEmbedding
 from codeclm.tts.backbone import Attention, attention_kernel, check_heads, llama
 from codeclm.tts.cell import CellConfig, make_head, make_layout
-from codeclm.tts.lora import Lora, add_adapters, fold_adapters
+from codeclm.tts.lora import Lora, add_adapters, fold_adapters, is_transposed
 from codeclm.tts.pretrained import empty_words, llm_sizes, load_llm, positions
 
 if TYPE_CHECKING:
@@ -231,11 +231,12 @@ class SpeechLM(nn.Module):
             add_adapters(self.backbone, self.config.lora)
             self.text.table.requires_grad_(False)
 
-    def fold(self) -> None:
-        """Folds the adapters, where there are any, into the weights that are saved."""
-        if self.config.lora:
-            assert self.backbone is not None
-            fold_adapters(self.backbone)
+    def folded(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """These weights of this model with its adapters, where it has any, folded into them."""
+        if not self.config.lora:
+            return weights
+        assert self.backbone is not None
+        return fold_adapters(weights, self.config.lora, is_transposed(self.backbone))
 
     def text_at(self, encoded: Tensor, token: Tensor, age: Tensor) -> Tensor:
         """What the text adds to each position.

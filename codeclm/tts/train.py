@@ -3,24 +3,33 @@
 Ends with a model folder and the bits a second of audio that the model needs on the dev split: the
 negative log-probability of all its codes, summed over the streams, which is comparable between
 layouts and heads on one codec.
+
+Under `accelerate launch` every process takes its own batches, and a step moves the weights by the
+mean of their gradients. Two processes do what one does with `accumulate: 2`, to the rounding of
+sums.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
+from pydantic import Field
 from torch import Tensor
 
 from codeclm import checkpoint
-from codeclm.codecs import CodecSpec
+from codeclm.codecs import CodecSpec, codec_of
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import Prepared, read_prepared
-from codeclm.training import Run, cosine, set_rate
+from codeclm.learner import Learner
+from codeclm.training import Run, Tracker, cosine, set_rate
 from codeclm.tts.data import Sequences
 from codeclm.tts.layouts import Layout
+from codeclm.tts.listen import Listener, Sentence, WordErrorRate
 from codeclm.tts.model import Batch, Losses, ModelConfig, SpeechLM
 from codeclm.tts.pretrained import check_tokenizer, llm_config
 from codeclm.tts.sampling import Sampling
@@ -36,7 +45,10 @@ class TtsTraining(Config):
         out: folder of the run; the finished model is its sub-folder `final`.
         init: a finished model of the same sizes to begin with.
         sampling: how the finished model draws codes when nobody says otherwise.
-        batch: sequences a step, each of at most `frames` codec frames.
+        batch: sequences at a time, each of at most `frames` codec frames.
+        accumulate: batches that each process adds up in a step, all counting alike.
+        ema: decay of a running average of the weights, such as 0.999, which is then what is
+            validated, heard and finished; 0: none.
         text_dropout: share of utterances shown without their text, for guidance.
         voice_dropout: share of utterances that do not go on after others of their speaker.
         stream_weights: of the loss of each stream, on any scale; none: all alike.
@@ -44,6 +56,10 @@ class TtsTraining(Config):
         spell_weight: of the spelling loss of `model.spell`.
         mixed_precision: `bf16` or `no`.
         every: steps between two validations.
+        keep: how many models, one each validation, are kept beside the best one.
+        tracker: `tensorboard` or `none`, beside `metrics.jsonl`.
+        listen: sentences that are said every `listen_every` steps.
+        codec: what says them, by name or folder; None: the codec of the name that `data` gives.
     """
 
     name: str
@@ -55,6 +71,8 @@ class TtsTraining(Config):
     steps: int = 4000
     warmup: int = 200
     batch: int = 8
+    accumulate: int = Field(default=1, ge=1)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     frames: int = 512
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -65,16 +83,31 @@ class TtsTraining(Config):
     spell_weight: float = 0.2
     mixed_precision: str = "bf16"
     every: int = 250
+    keep: int = Field(default=0, ge=0)
+    tracker: Tracker = "tensorboard"
+    listen: tuple[Sentence, ...] = ()
+    listen_every: int = Field(default=1000, ge=1)
+    codec: str | None = None
     seed: int = 0
 
 
-def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
-    """Trains as the file says, or takes up where an earlier run stopped; the finished folder."""
+def run(
+    config_path: str | Path | None,
+    overrides: Sequence[str] = (),
+    word_error_rate: WordErrorRate | None = None,
+) -> Path:
+    """Trains as the file says, or takes up where an earlier run stopped; the finished folder.
+
+    Args:
+        config_path: a YAML file of `TtsTraining`.
+        overrides: settings that replace those of the file.
+        word_error_rate: judges what the model says on the way; None: nobody does.
+    """
     config = load_config(TtsTraining, config_path, overrides)
     prepared = read_prepared(config.data)
     spec = prepared.spec
     weights = _stream_weights(config, spec)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    accelerator = _accelerator(config)
     torch.manual_seed(config.seed)
     if config.model.pretrained:
         check_tokenizer(config.model.pretrained, prepared.tokenizer)
@@ -95,8 +128,16 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )
-    run = Run(config.out, {"model": model, "optimizer": optimizer})
+    listener = None
+    if config.listen:
+        codec = codec_of(spec, config.codec, f"{config.data} was prepared with")
+        listener = Listener(
+            config.listen, sizes, prepared, codec, config.sampling, llm, word_error_rate
+        )
+    bare = model
     model, optimizer = accelerator.prepare(model, optimizer)
+    learner = Learner(bare, optimizer, config.ema)
+    run = Run(config.out, {"learner": learner}, tracker=config.tracker)
 
     def losses(batch: Batch) -> tuple[Tensor, Losses, Batch]:
         """What to minimize, the losses that make it up, and the batch on its device."""
@@ -112,8 +153,9 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         loss = codes / frames / digits + config.advance_weight * found.advance.sum() / told
         return loss + config.spell_weight * found.spelling, found, moved
 
-    @torch.inference_mode()
+    @torch.no_grad()  # FSDP does not go together with inference_mode
     def validate() -> dict[str, float]:
+        torch.manual_seed(config.seed)  # the same on all processes and every time
         model.eval()
         scores = Scores(layout, spec)
         for i in range(4):
@@ -124,34 +166,81 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
 
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
-        loss, found, batch = losses(train.batch(step))
-        run.check(loss)
-        accelerator.backward(loss)
+        scores, total = Scores(layout, spec), 0.0
+        for number in run.batches(config.accumulate):
+            with accelerator.accumulate(model):
+                loss, found, batch = losses(train.batch(number))
+                run.check(loss)
+                accelerator.backward(loss)
+            if step % 20 == 0:
+                scores.add(found, batch)
+                total += loss.item()
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        learner.follow(step)
         if step % 20 == 0:
-            scores = Scores(layout, spec)
-            scores.add(found, batch)
-            run.log(loss=loss.item(), **scores.summary())
+            run.log(loss=total / config.accumulate, **scores.summary())
         if step % config.every == config.every - 1:
-            run.log(**validate())
+            with learner.averaged():
+                reached = validate()
+                run.log(**reached)
+                if config.keep:
+                    about = _about(config, prepared, reached, llm)
+                    finished = bare.folded(learner.weights())
+                    run.keep(finished, sizes, about, config.keep, "dev_bits_per_second")
+        if listener is not None and step % config.listen_every == config.listen_every - 1:
+            with learner.averaged():
+                finished = bare.folded(learner.weights())
+            if run.main:
+                rate = listener(finished, config.out / "samples" / f"step-{step + 1:06d}")
+                if rate is not None:
+                    run.note(listen_wer=rate)
 
-    reached = {name: round(value, 4) for name, value in validate().items()}
-    about = {
+    with learner.averaged():
+        reached = validate()
+        finished = bare.folded(learner.weights())
+        final = run.finish(finished, sizes, _about(config, prepared, reached, llm))
+    if run.main:
+        bits = reached["dev_bits_per_second"]
+        print(f"{config.name}: {bits:.0f} bits a second on dev; {final}")
+    return final
+
+
+def _accelerator(config: TtsTraining) -> Accelerator:
+    """One process, or several under DDP or FSDP 2, as accelerate's own configuration says."""
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulate),
+        # Not every batch uses all parameters, and the backbone never embeds a token itself.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    kind = accelerator.distributed_type
+    fsdp_1 = kind == DistributedType.FSDP and not accelerator.is_fsdp2
+    if fsdp_1 or kind in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ValueError(
+            f"this training runs under DDP or FSDP 2, not {'FSDP 1' if fsdp_1 else kind.value}: "
+            "set `fsdp_version: 2` in the configuration of accelerate, or take DDP"
+        )
+    return accelerator
+
+
+def _about(
+    config: TtsTraining,
+    prepared: Prepared,
+    reached: Mapping[str, float],
+    llm: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a model folder says of itself, and of the LLM it came from."""
+    return {
         "kind": "tts",
         "name": config.name,
-        "codec": spec.to_dict(),
+        "codec": prepared.spec.to_dict(),
         "tokenizer": prepared.tokenizer.state(),
         "sampling": config.sampling.model_dump(),
-        **reached,
+        **{name: round(value, 4) for name, value in reached.items()},
+        **({"llm": llm} if llm is not None else {}),
     }
-    if llm is not None:
-        about["llm"] = llm
-    model.fold()
-    final = run.finish(model, sizes, about)
-    print(f"{config.name}: {reached['dev_bits_per_second']:.0f} bits a second on dev; {final}")
-    return final
 
 
 def _stream_weights(config: TtsTraining, spec: CodecSpec) -> Tensor:

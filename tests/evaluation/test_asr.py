@@ -1,8 +1,12 @@
 """Word errors, and the recognizer where its weights are installed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
+from codeclm import audio
 from codeclm.evaluation import asr
 
 
@@ -24,6 +28,29 @@ def test_word_errors() -> None:
     assert asr.word_errors("Où es-tu ?", "ou es tu", "fr", accents=False).errors == 0
     with pytest.raises(ValueError, match="no words"):
         asr.word_errors("...", "a")
+
+
+def test_errors_are_counted_over_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jiwer")
+    asked: list[tuple[str, str]] = []
+
+    class Heard:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def transcribe(self, wav: np.ndarray, language: str) -> str:
+            asked.append((self.name, language))
+            return "good day" if len(wav) == asr.SAMPLE_RATE else ""
+
+    monkeypatch.setattr(asr, "_recognizer", Heard)
+    for name, seconds in (("a", 1), ("b", 2)):
+        audio.write(tmp_path / f"{name}.wav", torch.zeros(24_000 * seconds), 24_000)
+    first = (tmp_path / "a.wav", "Good day!", "en-gb")
+    assert asr.word_error_rate([first]) == 0
+    assert (
+        asr.word_error_rate([first, (tmp_path / "b.wav", "Drei vier fünf sechs.", "de")]) == 4 / 6
+    )
+    assert asked == [("tiny.en", "en-gb"), ("base", "en-gb"), ("base", "de")]
 
 
 def test_tiny_en_from_its_package() -> None:

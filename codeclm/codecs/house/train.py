@@ -235,9 +235,9 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     if "vocoder" in config.learn:
         assert model.vocoder is not None
         about = {"kind": "house-vocoder", "name": "vocoder", **scores}
-        run.finish(model.vocoder, model.vocoder.config, about, folder="vocoder")
+        run.finish(model.vocoder.state_dict(), model.vocoder.config, about, folder="vocoder")
     about = {"kind": "house-codec", "name": config.name, "vocoder": "../vocoder", **scores}
-    final = run.finish(model.autoencoder, model.autoencoder.config, about)
+    final = run.finish(model.autoencoder.state_dict(), model.autoencoder.config, about)
     print(f"{config.name}: mean absolute error of dev log-mels {scores['dev_spectrum']}; {final}")
     return final
 

@@ -152,7 +152,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     if config.joint:
         for codec, before in zip(codecs, saved, strict=True):
             told = {**before.meta, "vocoder": "../vocoder", "before": before.meta}
-            run.finish(codec, codec.config, told, folder=before.meta["name"])
-    final = run.finish(model, config.model, about, folder="vocoder" if config.joint else "final")
+            run.finish(codec.state_dict(), codec.config, told, folder=before.meta["name"])
+    folder = "vocoder" if config.joint else "final"
+    final = run.finish(model.state_dict(), config.model, about, folder)
     print(f"{config.name}: spectral loss on dev {reached['dev_spectral']:.4f}; {final}")
     return final
