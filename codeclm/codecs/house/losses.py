@@ -8,7 +8,7 @@ from codeclm.codecs.house.features import HIGHEST, LOWEST
 from codeclm.codecs.house.vocoder import PITCHES, pitch_classes
 
 SCALES = (256, 512, 1024, 2048)  # STFT windows of the spectral loss, in samples
-QUIET = 0.0  # on the scale of the mel: about 50 dB below loud speech
+QUIET = 0.0  # on the scale of the mel: about 40 dB below loud speech
 
 
 def spectrum_loss(predicted: Tensor, mel: Tensor) -> Tensor:
