@@ -100,6 +100,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--corpus", type=Path, required=True, help="manifest.jsonl of the corpus")
     add("--out", type=Path, required=True, help="folder for the results")
     add("--human", type=Path, help="manifest.jsonl of human speech")
+    add("--human-train", type=Path, help="manifest.jsonl of people trained on, for codebooks")
     add("--alignment", type=Path, help="corpus prepared by `codeclm prep` for any codec")
     add("--parts", nargs="+", choices=PARTS, help="default: all whose inputs are given")
     add("--items", type=int, default=100, help="utterances of each split (default 100)")
@@ -199,6 +200,8 @@ class Bench:
         if not self.chosen:
             raise ValueError(f"{args.corpus} has no utterance of the splits {', '.join(SPLITS)}")
         self.train = shuffled((u for u in utterances if u.split == "train"), args.seed)
+        people = read_manifest(args.human_train) if args.human_train else []
+        self.train_people = shuffled(people, args.seed)
         self.held_out = [u for u in utterances if u.split != "train"]
         self.human: dict[str, list[Utterance]] = {}
         for utterance in shuffled(read_manifest(args.human), args.seed) if args.human else ():
@@ -220,10 +223,10 @@ class Bench:
             self._tokens[key] = codec.encode(sound(utterance, codec.spec.sample_rate)[None])
         return self._tokens[key]
 
-    def training(self, name: str) -> Iterator[tuple[Utterance, Tensor]]:
+    def training(self, name: str, people: bool = False) -> Iterator[tuple[Utterance, Tensor]]:
         """Training utterances and their tokens, until there are `--frames` frames."""
         frames = 0
-        for utterance in self.train:
+        for utterance in self.train_people if people else self.train:
             if frames >= self.args.frames:
                 break
             tokens = self.tokens(name, utterance)
@@ -406,12 +409,18 @@ def codebook_tasks(bench: Bench) -> Iterator[Task]:
     """One for each codec."""
     for name in bench.codecs:
         key = ("codebooks", name, f"{bench.args.frames} frames")
-        yield key, partial(codebook_use, bench, name)
+        yield key, partial(codebook_use, bench, name, False)
+    if bench.train_people:
+        for name in bench.discrete:
+            key = ("codebooks", name, f"{bench.args.frames} frames and as many of people")
+            yield key, partial(codebook_use, bench, name, True)
 
 
-def codebook_use(bench: Bench, name: str) -> Row:
+def codebook_use(bench: Bench, name: str, people: bool) -> Row:
     """Of every codebook of a codec, or of the dimensions of a continuous one."""
     parts = [tokens[0] for _, tokens in bench.training(name)]
+    if people:
+        parts += [tokens[0] for _, tokens in bench.training(name, people)]
     if not parts:
         raise ValueError("the corpus has no split 'train' to count codes in")
     codec = bench.codecs[name]
@@ -431,8 +440,11 @@ def codebook_use(bench: Bench, name: str) -> Row:
 
 def codebook_tables(bench: Bench, done: dict[Key, Row]) -> Iterator[Table]:
     """Share of used codes and perplexity; active dimensions of continuous codecs."""
-    used, even, active = {}, {}, {}
+    used, even, active, among = {}, {}, {}, {}
     for name, codec in bench.codecs.items():
+        both = done.get(("codebooks", name, f"{bench.args.frames} frames and as many of people"))
+        if both is not None:
+            among[name] = codes_used(json.loads(both["facts"]))
         row = done.get(("codebooks", name, f"{bench.args.frames} frames"))
         if row is None:
             continue
@@ -444,19 +456,24 @@ def codebook_tables(bench: Bench, done: dict[Key, Row]) -> Iterator[Table]:
                 "frames": (facts["frames"], f"{facts['frames']:,}"),
             }
             continue
-        common: dict[str, Cell] = {
-            "codes": ([u["size"] for u in facts], f"{facts[0]['size']:,}"),
-            "frames": (facts[0]["frames"], f"{facts[0]['frames']:,}"),
-        }
-        used[name] = common | {
-            str(k): (u["used"], f"{100 * u['used']:.1f}") for k, u in enumerate(facts)
-        }
-        even[name] = common | {
+        used[name] = codes_used(facts)
+        even[name] = used[name] | {
             str(k): (u["perplexity"], f"{u['perplexity']:.0f}") for k, u in enumerate(facts)
         }
     yield Table("Codes used, %, by codebook", used)
+    if among:
+        yield Table("Codes used, %, by codebook, in synthetic speech and people's", among)
     yield Table("Perplexity, by codebook", even)
     yield Table("Active dimensions (deviation above 0.1)", active)
+
+
+def codes_used(facts: list[dict[str, Any]]) -> dict[str, Cell]:
+    """A row of the table of used codes."""
+    return {
+        "codes": ([u["size"] for u in facts], f"{facts[0]['size']:,}"),
+        "frames": (facts[0]["frames"], f"{facts[0]['frames']:,}"),
+        **{str(k): (u["used"], f"{100 * u['used']:.1f}") for k, u in enumerate(facts)},
+    }
 
 
 # --- speed and size -----------------------------------------------------------------------------

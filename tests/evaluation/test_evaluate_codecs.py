@@ -85,10 +85,19 @@ def test_all_parts_resumed(
     out = tmp_path / "out"
     command = ["--codecs", *codecs, "--corpus", str(clips), "--out", str(out)]
     command += ["--human", str(clips), "--human-asr", "tiny.en", "--alignment", str(alignment)]
-    command += ["--items", "1", "--human-items", "1", "--seed-items", "1"]
+    command += [
+        "--human-train",
+        str(clips),
+        "--items",
+        "1",
+        "--human-items",
+        "1",
+        "--seed-items",
+        "1",
+    ]
     evaluate.main([*command, "--parts", "quality", "codebooks", "speed"])
     first = (out / "items.csv").read_text("utf-8").splitlines()
-    assert len(first) == 1 + 3 + 2 + 1
+    assert len(first) == 1 + 3 + 3 + 1
     assert "not measured: human, seeds, probe" in (out / "summary.md").read_text("utf-8")
 
     evaluate.main(command)
@@ -102,6 +111,8 @@ def test_all_parts_resumed(
     assert 1 <= tables["Quality"]["tiny-rvq"]["ViSQOL"]["value"] < 4
     assert tables["Codecs"]["tiny-rvq"]["vocoder, MB"] > 0
     assert 1 <= tables["Perplexity, by codebook"]["tiny-rvq"]["0"] <= 32
+    both = tables["Codes used, %, by codebook, in synthetic speech and people's"]["tiny-rvq"]
+    assert both["frames"] > tables["Codes used, %, by codebook"]["tiny-rvq"]["frames"]
     probe = tables["Phoneme of a frame from one code (codec, codebook)"]["tiny-rvq, 0"]
     assert 0 < probe["accuracy, %"]["value"] < 1
     seeds = tables["similarity, with one codebook at random (none: as it is)"]["tiny-rvq"]
