@@ -29,8 +29,8 @@ class Published(NamedTuple):
     Attributes:
         adapter: where its class lies, as "module:class" in `codeclm.codecs.published`.
         hub: name of the weights at the hub.
-        streams: codebooks used unless told otherwise; 0 when the tokens are continuous.
-        spec: what the published weights are, but for their fingerprint.
+        spec: what the published weights are, but for their fingerprint; its streams are those used
+            unless told otherwise.
     """
 
     adapter: str
@@ -40,6 +40,11 @@ class Published(NamedTuple):
 
 def _rvq(streams: int, size: int) -> tuple[Stream, ...]:
     return tuple(Stream(size, depends_on=tuple(range(k))) for k in range(streams))
+
+
+def _split_rvq(streams: int, size: int) -> tuple[Stream, ...]:
+    acoustic = (Stream(size, depends_on=tuple(range(1, k))) for k in range(1, streams))
+    return (Stream(size, "semantic"), *acoustic)
 
 
 PUBLISHED = {
@@ -62,6 +67,21 @@ PUBLISHED = {
         "dac:Dac",
         "descript/dac_44khz",
         CodecSpec("dac-44k", "rvq", 44_100, 512, _rvq(9, 1024), False, 3733, "", 0, 5120),
+    ),
+    "mimi": Published(
+        "mimi:Mimi",
+        "kyutai/mimi",
+        CodecSpec("mimi", "semantic-rvq", 24_000, 1920, _split_rvq(8, 2048), True, 0, ""),
+    ),
+    "pocket-vae": Published(
+        "pocket:Pocket",
+        "eustlb/pocket-tts-audio-tokenizer",
+        CodecSpec("pocket-vae", "vae", 24_000, 1920, (), True, 0, "", latent_dims=32),
+    ),
+    "vibevoice-vae": Published(
+        "vibevoice:VibeVoice",
+        "microsoft/VibeVoice-AcousticTokenizer",
+        CodecSpec("vibevoice-vae", "vae", 24_000, 3200, (), True, 0, "", latent_dims=64),
     ),
 }
 _PUBLISHED_NAME = re.compile(r"(?P<name>[\w-]+)(:(?P<streams>\d+))?(@(?P<weights>.+))?")
