@@ -4,8 +4,10 @@ The weights are random; what is checked is the arithmetic, which does not depend
 in double precision, because in random codebooks the nearest two codes are often as near.
 """
 
+import copy
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +36,7 @@ def lively(model):
 
 def some_columns(latent):
     """Every other column of [1, D, T], for a codebook of 32 codes that sound really uses."""
-    return latent[0].T[1:65:2]
+    return 0.7 * latent[0].T[1:65:2]
 
 
 @torch.no_grad()
@@ -425,5 +427,120 @@ def test_codebooks_that_are_not_there_are_refused(tiny):
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "snac", None)
-    with pytest.raises(ValueError, match=r"pip install codeclm\[codecs\]"):
-        weights.library("snac", "codeclm[codecs]")
+    with pytest.raises(ValueError, match=r"pip install 'codeclm\[codecs\]'"):
+        weights.library("snac", "codecs")
+
+
+# --- Kyutai's own Mimi ---
+
+
+def of_moshi(tensors):
+    """Weights of `transformers.MimiModel` under the names, and in the order, of `moshi`."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        seanet = re.fullmatch(r"(encoder|decoder)\.\1_seanet\.layers\.(.+)\.conv\.(\w+)", name)
+        layer = re.fullmatch(r"\w+\.(\w+_transformer\.)(layers\.\d+\.)(.+)\.(\w+)", name)
+        if seanet:
+            half, place, kind = seanet.groups()
+            up = "convtr" if half == "decoder" and place in ("2", "5", "8", "11") else "conv"
+            renamed[f"{half}.model.{place}.{up}.{up}.{kind}"] = tensor
+        elif layer and layer[3] not in ("self_attn.k_proj", "self_attn.v_proj"):
+            inside = {
+                "self_attn.q_proj": "self_attn.in_projs.0",
+                "self_attn.o_proj": "self_attn.out_projs.0",
+                "mlp.fc1": "linear1",
+                "mlp.fc2": "linear2",
+                "input_layernorm": "norm1",
+                "post_attention_layernorm": "norm2",
+                "self_attn_layer_scale": "layer_scale_1",
+                "mlp_layer_scale": "layer_scale_2",
+            }[layer[3]]
+            if layer[3] == "self_attn.q_proj":
+                query, key, value = (tensors[name.replace("q_proj", f"{p}_proj")] for p in "qkv")
+                tensor = torch.cat([interleaved(query), interleaved(key), value])
+            renamed[f"{layer[1]}transformer.{layer[2]}{inside}.{layer[4]}"] = tensor
+        elif name.startswith("quantizer."):
+            for theirs, ours in (
+                ("quantizer.semantic_residual_vector_quantizer", "quantizer.rvq_first"),
+                ("quantizer.acoustic_residual_vector_quantizer", "quantizer.rvq_rest"),
+                (".layers.", ".vq.layers."),
+                (".codebook.initialized", "._codebook._initialized"),
+                (".codebook.embed_sum", "._codebook.embedding_sum"),
+                (".codebook.", "._codebook."),
+            ):
+                name = name.replace(theirs, ours)
+            renamed[name] = tensor
+        elif not layer:
+            up = "convtr" if "upsample" in name else "conv"
+            half = "upsample" if "upsample" in name else "downsample"
+            renamed[f"{half}.{up}.{up}.{up}.weight"] = tensor
+    return renamed
+
+
+def interleaved(weight):
+    """Rotary pairs side by side, as Moshi has them, not in two halves of each head."""
+    heads = SMALL_MIMI["num_attention_heads"]
+    return weight.view(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mimi_is_that_of_moshi(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_TORCH_COMPILE", "1")
+    loaders = pytest.importorskip("moshi.models.loaders")
+    torch.manual_seed(0)
+    mimi(tmp_path)
+    codec = load_codec("mimi:4", weights=tmp_path)
+    config = copy.deepcopy(loaders._mimi_config)
+    config["seanet"].update(dimension=16, n_filters=4)
+    config["quantizer"].update(dimension=8, n_q=6, bins=32, input_dimension=16, output_dimension=16)
+    config["transformer"].update(
+        d_model=16, num_heads=2, num_layers=2, dim_feedforward=32, context=10, input_dimension=16
+    )
+    config["transformer"]["output_dimensions"] = [16]
+    theirs = loaders.get_mimi(None, config, num_codebooks=4).double()
+    theirs.load_state_dict(of_moshi(codec.model.state_dict()))
+    codec.model.double()
+    wav = two_seconds(codec)
+    with torch.inference_mode():
+        codes = theirs.encode(wav)
+        assert torch.equal(codec.encode(wav), codes)
+        assert near(codec.decode(codes), theirs.decode(codes))
+        with theirs.streaming(1):
+            streamed = torch.cat([theirs.decode(frame) for frame in codes.split(1, dim=2)], dim=2)
+    # Moshi's ring of keys is one short of its window while it writes the two of a frame.
+    assert (codec.decode(codes) - streamed).abs().max() < 0.01 * streamed.std()
+
+
+def test_an_older_transformers_is_named(monkeypatch):
+    from transformers.models.mimi import modeling_mimi
+
+    from codeclm.codecs.published.mimi import Mimi
+
+    monkeypatch.delattr(modeling_mimi, "MimiEncoderModel")
+    with pytest.raises(ValueError, match=r"mimi needs .* pip install 'codeclm\[codecs\]'"):
+        Mimi("mimi", SimpleNamespace(), 8, "")
+
+
+# --- the rest of the house ---
+
+
+def test_a_corpus_is_prepared_with_a_published_codec(tmp_path, clips, capsys):
+    from codeclm.data_prep import prepare
+    from codeclm.data_prep.shards import read_prepared
+    from codeclm.tts import plan
+
+    torch.manual_seed(0)
+    encodec(tmp_path)
+    given = f"encodec-24k:4@{tmp_path}"
+    settings = [f"manifest={clips}", f"codec={given}", f"out={tmp_path / 'data'}"]
+    prepare.run(None, [*settings, "align_steps=2"])
+    prepared = read_prepared(tmp_path / "data")
+    assert prepared.spec == load_codec(given).spec
+    assert all(item.codes.shape[0] == 4 for item in prepared.items)
+    pocket(tmp_path / "pocket")
+    with pytest.raises(ValueError, match="continuous latents"):
+        prepare.run(None, [*settings[::2], f"codec=pocket-vae@{tmp_path / 'pocket'}"])
+    model = ["model.width=32", "model.depth=1", "model.heads=2", "model.inner=64"]
+    made = [f"data={tmp_path / 'data'}", f"out={tmp_path / 'tts'}", "name=t", "steps=1", *model]
+    found = plan.run(None, [*made, "model.layout=delay", "model.head=linear"], given, 0)
+    assert "encodec-24k:4" in plan.render(found)

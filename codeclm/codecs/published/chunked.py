@@ -101,7 +101,7 @@ class ChunkedCodec(Codec):
             known = waiting.shape[axis] - (0 if last else ahead)
             frames = min(self.block, max(0, known) // unit)
             if frames == 0 or (past is None and not last and frames < self.warm_up):
-                return made, StreamState(past, waiting)
+                return made, StreamState(past, waiting.clone())  # not a view of all that came
             size = min(waiting.shape[axis], frames * unit + ahead)
             some, past = step(waiting.narrow(axis, 0, size), frames, past)
             made.append(some)

@@ -23,6 +23,8 @@ class Mimi(ChunkedCodec):
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
         from transformers.models.mimi import modeling_mimi as library
 
+        if not hasattr(library, "MimiEncoderModel"):
+            raise ValueError(f"{name} needs a newer transformers: pip install 'codeclm[codecs]'")
         config = model.config
         semantic = config.num_semantic_quantizers
         if not semantic <= streams <= config.num_quantizers:

@@ -23,7 +23,7 @@ class Pocket(ChunkedCodec):
     """Pocket TTS's tokenizer that streams exactly, as Mimi does."""
 
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
-        modeling = library(MODULE, "'transformers>=5.23'")
+        modeling = library(MODULE, "codecs")
         self.model = model
         steps = {
             modeling.PocketTTSAudioTokenizerConv1d: causal.convolution,
@@ -48,7 +48,7 @@ class Pocket(ChunkedCodec):
     @classmethod
     def load(cls, name: str, folder: Path, streams: int) -> "Pocket":
         """Reads the folder as `transformers` saves it."""
-        model = library(MODULE, "'transformers>=5.23'").PocketTTSAudioTokenizerModel
+        model = library(MODULE, "codecs").PocketTTSAudioTokenizerModel
         mark = token_fingerprint(folder, ("decoder.", "latent_proj."))
         return cls(name, load_model(model, folder), 0, mark)
 

@@ -41,7 +41,7 @@ class VibeVoice(ChunkedCodec):
     @classmethod
     def load(cls, name: str, folder: Path, streams: int) -> "VibeVoice":
         """Reads the folder as `transformers` saves it."""
-        model = library(MODULE, "'transformers>=5.23'").VibeVoiceAcousticTokenizerModel
+        model = library(MODULE, "codecs").VibeVoiceAcousticTokenizerModel
         return cls(name, load_model(model, folder), 0, token_fingerprint(folder, ("decoder.",)))
 
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:

@@ -113,11 +113,11 @@ def library(module: str, extra: str) -> Any:
     """Imports what an adapter needs.
 
     Raises:
-        ValueError: it is not installed; `extra` is what to install.
+        ValueError: it is not installed, or too old; `extra` of this package brings it.
     """
     from importlib import import_module
 
     try:
         return import_module(module)
     except ImportError as error:
-        raise ValueError(f"{error}: pip install {extra}") from None
+        raise ValueError(f"{error}: pip install 'codeclm[{extra}]'") from None
