@@ -225,6 +225,12 @@ def test_tokens_and_sound_are_those_of_the_library(tiny):
     assert near(decoded[..., : sound.shape[2]], sound)
 
 
+def test_a_stream_of_nothing_is_silent(tiny):
+    tokens = tiny.codec.encode(noise(2, 1, 0))
+    assert tokens.shape[tiny.codec.spec.time_axis] == 0
+    assert tiny.codec.decode(tokens).shape == (2, 1, 0)
+
+
 def test_blocks_do_not_change_anything(tiny, short_blocks):
     wav = two_seconds(tiny.codec)
     expected, sound = tiny.through(wav)

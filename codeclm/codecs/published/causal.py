@@ -40,8 +40,11 @@ def after(past: Past | None) -> Iterator[Past]:
         _PASTS.reset(token)
 
 
-def _forward(name: str, step: Step, layer: nn.Module, x: Tensor, *_: Any, **__: Any) -> Any:
-    past, new = _PASTS.get()
+def _forward(name: str, step: Step, layer: nn.Module, x: Tensor, *args: Any, **more: Any) -> Any:
+    pasts = _PASTS.get(None)
+    if pasts is None:  # called by the library's own encode or decode
+        return type(layer).forward(layer, x, *args, **more)
+    past, new = pasts
     y, new[name] = step(layer, past.get(name), x)
     return y
 
