@@ -260,48 +260,110 @@ def voice_list(model: Model = "starter") -> None:
 
 @codec_app.command("list")
 def codec_list(as_json: Json = False) -> None:
-    """List the codecs of this installation."""
+    """List the codecs: those of this installation, and published ones to download."""
     from codeclm import codecs
+    from codeclm.codecs.published import weights
 
-    specs = {name: codecs.load_codec(name).spec for name in codecs.HOUSE}
+    rows = [(name, codecs.load_codec(name).spec, "", "shipped") for name in codecs.HOUSE]
+    for name, known in codecs.PUBLISHED.items():
+        place = "downloaded" if weights.cached(known.hub) else "not downloaded"
+        rows.append((name, known.spec, known.hub, place))
     if as_json:
-        _print_json(**{name: spec.to_dict() for name, spec in specs.items()})
+        _print_json(
+            **{
+                name: {**spec.to_dict(), "hub": hub, "weights": place}
+                for name, spec, hub, place in rows
+            }
+        )
         return
-    for name, spec in specs.items():
+    for name, spec, hub, place in rows:
         tokens = (
             f"{spec.latent_dims} numbers a frame, continuous"
             if spec.latent_dims
             else f"{len(spec.streams)} streams, {spec.bitrate / 1000:.2f} kbit/s"
         )
         print(
-            f"{name}: {spec.family}, {spec.sample_rate} Hz, {spec.frame_rate:g} frames a second, "
-            f"{tokens}, {spec.latency_ms:.0f} ms"
+            f"{name}: {spec.family}, {spec.sample_rate} Hz, {spec.frame_rate:.4g} frames a second, "
+            f"{tokens}, {spec.latency_ms:.0f} ms" + (f", {hub} {place}" if hub else "")
         )
+
+
+CodecName = Annotated[
+    str,
+    typer.Argument(
+        metavar="CODEC",
+        help="A codec by name, folder or hub name; a published one also as NAME@FOLDER.",
+    ),
+]
+Streams = Annotated[int | None, typer.Option(min=1, help="Codebooks to use of a published codec.")]
 
 
 @codec_app.command("roundtrip")
 def codec_roundtrip(
-    codec: Annotated[
-        str, typer.Argument(metavar="CODEC", help="A codec by name, folder or hub name.")
-    ],
+    codec: CodecName,
     source: Annotated[Path, typer.Argument(metavar="IN", help="A sound file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The sound file to write.")],
+    streams: Streams = None,
 ) -> None:
     """Encode a recording, decode it again, and write what is left of it."""
     _check_input(source, "recording")
     audio.check_writable(out)
-    import torch
-
-    model = codeclm.load_codec(codec)
+    model = codeclm.load_codec(codec, streams=streams)
     wav = audio.read(source, model.spec.sample_rate)  # [1, N]
-    with torch.inference_mode():
-        tokens = model.encode(wav[None])
-        decoded = model.decode(tokens)[0, :, : wav.shape[-1]]  # [1, N]
+    tokens = model.encode(wav[None])
+    decoded = model.decode(tokens)[0, :, : wav.shape[-1]]  # [1, N]
     audio.write(out, decoded, model.spec.sample_rate)
     seconds = wav.shape[-1] / model.spec.sample_rate
-    each = model.spec.latent_dims or len(model.spec.streams)
-    what = "numbers" if model.spec.latent_dims else "codes"
-    print(f"{out}: {seconds:.1f} s through {tokens.numel() // each} frames of {each} {what}")
+    print(f"{out}: {seconds:.1f} s through {_amount(tokens, model.spec)}")
+
+
+@codec_app.command("encode")
+def codec_encode(
+    codec: CodecName,
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A sound file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file to write.")],
+    streams: Streams = None,
+) -> None:
+    """Write the tokens of a recording to a file that knows its codec."""
+    _check_input(source, "recording")
+    audio.check_folder(out)
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: a token file ends in .safetensors")
+    from codeclm.codecs.tokens import write_tokens
+
+    model = codeclm.load_codec(codec, streams=streams)
+    wav = audio.read(source, model.spec.sample_rate)
+    tokens = model.encode(wav[None])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_tokens(out, tokens[0], model.spec, wav.shape[-1])
+    print(f"{out}: {_amount(tokens, model.spec)}")
+
+
+@codec_app.command("decode")
+def codec_decode(
+    source: Annotated[Path, typer.Argument(metavar="TOKENS", help="What encode wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The sound file to write.")],
+    codec: Annotated[
+        str | None, typer.Option(help="The codec of these tokens, when its name does not find it.")
+    ] = None,
+) -> None:
+    """Turn a token file into sound again."""
+    _check_input(source, "token file")
+    audio.check_writable(out)
+    from codeclm.codecs import codec_of
+    from codeclm.codecs.tokens import read_tokens
+
+    tokens, spec, samples = read_tokens(source)
+    model = codec_of(spec, codec, f"{source} holds tokens of")
+    wav = model.decode(tokens[None])[0, :, :samples]
+    audio.write(out, wav, spec.sample_rate)
+    print(f"{out}: {samples / spec.sample_rate:.1f} s from {_amount(tokens[None], spec)}")
+
+
+def _amount(tokens: Any, spec: Any) -> str:
+    each = spec.latent_dims or len(spec.streams)
+    what = "numbers" if spec.latent_dims else "codes"
+    return f"{tokens.numel() // each} frames of {each} {what}"
 
 
 # --- prep, plan and train ---

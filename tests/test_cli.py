@@ -333,7 +333,7 @@ class FakeCodec:
 
 
 def test_codec_roundtrip(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(vars(codeclm), "load_codec", lambda name: FakeCodec())
+    monkeypatch.setitem(vars(codeclm), "load_codec", lambda name, streams: FakeCodec())
     audio.write("in.wav", torch.zeros(8_001), 16_000)
     code, out, _ = run("codec", "roundtrip", "any", "in.wav", "out.flac")
     assert (code, out) == (0, "out.flac: 0.5 s through 6 frames of 1 codes\n")
@@ -349,11 +349,47 @@ def test_codec_roundtrip_mistakes(run: Run) -> None:
 def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from codeclm import codecs
 
+    hub = codecs.Published("dac:Dac", "owner/dac", codecs.PUBLISHED["dac-16k"].spec)
     monkeypatch.setattr(codecs, "HOUSE", ("one",))
+    monkeypatch.setattr(codecs, "PUBLISHED", {"two": hub})
     monkeypatch.setattr(codecs, "load_codec", lambda name: FakeCodec())
-    line = "one: fsq, 16000 Hz, 10 frames a second, 1 streams, 1.50 kbit/s, 100 ms\n"
-    assert run("codec", "list") == (0, line, "")
-    assert json.loads(run("codec", "list", "--json")[1]) == {"one": {"family": "fsq"}}
+    lines = (
+        "one: fsq, 16000 Hz, 10 frames a second, 1 streams, 1.50 kbit/s, 100 ms\n"
+        "two: rvq, 16000 Hz, 50 frames a second, 12 streams, 6.00 kbit/s, 396 ms, "
+        "owner/dac not downloaded\n"
+    )
+    assert run("codec", "list") == (0, lines, "")
+    listed = json.loads(run("codec", "list", "--json")[1])
+    assert listed["one"] == {"family": "fsq", "hub": "", "weights": "shipped"}
+    assert listed["two"]["lookahead"] == 2501
+    assert listed["two"]["weights"] == "not downloaded"
+
+
+def test_codec_tokens_in_a_file(run: Run) -> None:
+    audio.write("in.wav", 0.1 * torch.randn(1, 10_000), 16_000)
+    code, out, _ = run("codec", "encode", "house-fsq", "in.wav", "new/tokens.safetensors")
+    assert (code, out) == (0, "new/tokens.safetensors: 16 frames of 8 codes\n")
+    code, out, _ = run("codec", "decode", "new/tokens.safetensors", "out.wav")
+    assert (code, out) == (0, "out.wav: 0.6 s from 16 frames of 8 codes\n")
+    assert run("codec", "roundtrip", "house-fsq", "in.wav", "both.wav")[0] == 0
+    assert Path("out.wav").read_bytes() == Path("both.wav").read_bytes()
+    assert run("codec", "encode", "house-vae", "in.wav", "vae.safetensors")[0] == 0
+    assert run("codec", "decode", "vae.safetensors", "vae.wav")[0] == 0
+    assert audio.read("vae.wav", 24_000).shape == (1, 15_000)
+
+
+def test_codec_tokens_mistakes(run: Run) -> None:
+    audio.write("in.wav", torch.zeros(1, 10_000), 16_000)
+    assert run("codec", "encode", "house-fsq", "in.wav", "t.safetensors")[0] == 0
+    decode = ("codec", "decode", "t.safetensors", "o.wav")
+    assert_mistake(run(*decode, "--codec", "house-rvq"), "holds tokens of codec house-fsq")
+    assert_mistake(run("codec", "encode", "x", "in.wav", "t.pt"), "ends in .safetensors")
+    assert_mistake(run("codec", "decode", "gone.safetensors", "o.wav"), "no such file")
+    assert_mistake(run("codec", "decode", "in.wav", "o.wav"), "in.wav is no token file")
+    asked = ("codec", "encode", "house-fsq", "in.wav", "t.safetensors", "--streams", "2")
+    assert_mistake(run(*asked), "no published codec")
+    gone = ("codec", "roundtrip", "encodec-24k@gone", "in.wav", "o.wav")
+    assert_mistake(run(*gone), "no weights of encodec-24k at gone")
 
 
 # --- prep and train ---

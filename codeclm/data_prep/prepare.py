@@ -19,7 +19,6 @@ from codeclm.data_prep.align import align, train_aligner
 from codeclm.data_prep.shards import (
     read_codes,
     write_codes,
-    write_tensors,
 )
 from codeclm.data_prep.text import (
     Bytes,
@@ -29,7 +28,7 @@ from codeclm.data_prep.text import (
     Tokenizer,
     phonemize,
 )
-from codeclm.files import write_text
+from codeclm.files import write_tensors, write_text
 
 
 class Preparation(Config):

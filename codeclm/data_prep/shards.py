@@ -11,7 +11,6 @@ Every file is written to a temporary name and renamed, so that a file which is t
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from codeclm.codecs.base import CodecSpec
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
+from codeclm.files import write_tensors
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,6 @@ class Prepared:
     spec: CodecSpec
     tokenizer: Tokenizer
     items: list[Item]
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Writes a safetensors file under a temporary name, then renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata=header)
-    os.replace(temporary, path)
 
 
 def write_codes(path: Path, ids: Sequence[str], codes: Sequence[Tensor], spec: CodecSpec) -> None:

@@ -179,18 +179,21 @@ class TTS:
         sentences = [self.tokenizer.encode(s, language) for s in split_sentences(text)]
         generator = torch.Generator().manual_seed(seed)
         how = self.sampling if sampling is None else sampling
-        state, size = None, 1
-        for ids in sentences:
-            waiting: list[Tensor] = []
-            for frame in self.frames(ids, voice, how, generator, interventions):
-                waiting.append(frame)
-                if len(waiting) == size:
-                    wav, state = self.codec.decode_chunk(torch.stack(waiting, dim=2), state)
-                    yield wav[0, 0]
-                    waiting, size = [], min(2 * size, LARGEST_CHUNK)
-            if waiting:
-                wav, state = self.codec.decode_chunk(torch.stack(waiting, dim=2), state)
-                yield wav[0, 0]
+
+        def chunks() -> Iterator[Tensor]:
+            size = 1
+            for ids in sentences:
+                waiting: list[Tensor] = []
+                for frame in self.frames(ids, voice, how, generator, interventions):
+                    waiting.append(frame)
+                    if len(waiting) == size:
+                        yield torch.stack(waiting, dim=2)
+                        waiting, size = [], min(2 * size, LARGEST_CHUNK)
+                if waiting:
+                    yield torch.stack(waiting, dim=2)
+
+        for wav in self.codec.stream(chunks()):
+            yield wav[0, 0]
 
     @torch.inference_mode()
     def frames(

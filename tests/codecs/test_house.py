@@ -172,6 +172,12 @@ def test_a_stream_can_be_continued_twice_from_one_state(untrained):
     assert torch.equal(once, again)
 
 
+def test_a_stream_of_nothing_is_silent(untrained):
+    nothing = random_tokens(untrained, 2, 0)
+    assert untrained.decode(nothing).shape == (2, 1, 0)
+    assert list(untrained.stream([])) == list(untrained.stream([nothing])) == []
+
+
 def test_a_long_stream_keeps_its_phase(untrained):
     tokens = random_tokens(untrained, 1, 500)
     whole = untrained.decode(tokens)

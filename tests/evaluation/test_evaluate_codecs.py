@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from codeclm import checkpoint
+from codeclm import checkpoint, files
 from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
 from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
 from codeclm.codecs.house.bottlenecks.vae import VAEConfig
@@ -60,7 +60,7 @@ def alignment(tmp_path: Path, clips: Path) -> Path:
     stream = shards.CodecSpec("old", "fsq", 24000, 960, (), True, 0, "0" * 16)
     shards.write_codes(folder / "codes/0.safetensors", [r["id"] for r in rows], codes, stream)
     durations = {"durations": torch.tensor(lasts, dtype=torch.int16)}
-    shards.write_tensors(folder / "durations.safetensors", durations, {})
+    files.write_tensors(folder / "durations.safetensors", durations, {})
     (folder / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer.state()), "utf-8")
     (folder / "report.json").write_text("{}")

@@ -48,12 +48,14 @@ def overlap_add(frames: Tensor, tail: Tensor | None = None) -> tuple[Tensor, Ten
 
 
 @cache
+@torch.inference_mode(False)  # kept, and trained with later: no inference tensor
 def hann() -> Tensor:
     """The periodic Hann window, [960]."""
     return torch.hann_window(WINDOW)
 
 
 @cache
+@torch.inference_mode(False)
 def mel_filters() -> Tensor:
     """Triangular filters on the HTK mel scale, 0 Hz to 12 kHz, unit area in Hz; [481, 100]."""
     top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)

@@ -1,0 +1,85 @@
+"""Causal networks of `transformers`, run block by block: layers remember, the past is a value.
+
+Its EnCodec, Mimi and Pocket TTS are built from the same few layers: causal convolutions, transposed
+ones, an LSTM or a transformer with a sliding window. `remember` gives every such layer a forward
+that begins where the block before ended; all else is the code of the library. Blocks then equal the
+whole, as streaming does in the code of the authors (Défossez et al. 2022 and 2024).
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Past = dict[str, Any]
+Step = Callable[[Any, Any, Tensor], tuple[Any, Any]]  # layer, its past, input: output, its new past
+
+_PASTS: ContextVar[tuple[Past, Past]] = ContextVar("pasts")
+
+
+def remember(network: nn.Module, steps: Mapping[type, Step]) -> None:
+    """Lets the layers of these classes, whatever their depth, remember; run it in `after`."""
+    for name, layer in network.named_modules():
+        if type(layer) in steps:
+            layer.forward = partial(_forward, name, steps[type(layer)], layer)
+
+
+@contextmanager
+def after(past: Past | None) -> Iterator[Past]:
+    """Networks run in this block go on from `past`; yields the new past, whole at the end."""
+    new: Past = {}
+    token = _PASTS.set((past or {}, new))
+    try:
+        yield new
+    finally:
+        _PASTS.reset(token)
+
+
+def _forward(name: str, step: Step, layer: nn.Module, x: Tensor, *args: Any, **more: Any) -> Any:
+    pasts = _PASTS.get(None)
+    if pasts is None:  # called by the library's own encode or decode
+        return type(layer).forward(layer, x, *args, **more)
+    past, new = pasts
+    y, new[name] = step(layer, past.get(name), x)
+    return y
+
+
+def convolution(layer: Any, past: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A convolution that remembers the columns before; the library pads the beginning."""
+    size = int(layer.padding_total)
+    if past is None:
+        x = layer._pad1d(x, (size, 0), mode=layer.pad_mode)
+    else:
+        x = torch.cat([past, x], dim=2)
+    return layer.conv(x), x[..., x.shape[2] - size :].clone()
+
+
+def transposed(layer: Any, past: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A transposed convolution that remembers the columns which reach into the next block."""
+    stride = layer.conv.stride[0]
+    before = 0 if past is None else past.shape[2]
+    x = x if past is None else torch.cat([past, x], dim=2)
+    keep = min(x.shape[2], -(-layer.conv.kernel_size[0] // stride) - 1)
+    y = layer.conv(x)[..., before * stride : x.shape[2] * stride]
+    return y, x[..., x.shape[2] - keep :].clone()
+
+
+def lstm(layer: Any, past: Any, x: Tensor) -> tuple[Tensor, Any]:
+    """An LSTM with a way around it, on [B, D, T]."""
+    columns = x.permute(2, 0, 1)
+    y, past = layer.lstm(columns, past)
+    return (y + columns).permute(1, 2, 0), past
+
+
+def transformer(layer: Any, past: Any, x: Tensor) -> tuple[Any, Any]:
+    """A transformer with a sliding window; its past is the cache of keys and values."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=layer.config) if past is None else copy.deepcopy(past)
+    y = type(layer).forward(layer, x, past_key_values=cache, use_cache=True)
+    return y, cache

@@ -1,0 +1,143 @@
+"""Long sound in bounded memory: blocks of frames, each with what its network has to know around it.
+
+Shapes: B batch, N samples, T codec frames, K streams.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codeclm.codecs.base import Codec
+
+BLOCK_SECONDS = 10
+
+
+class StreamState(NamedTuple):
+    """Where a stream stands: what the network remembers, and input it has not used yet."""
+
+    past: Any
+    waiting: Tensor
+
+
+class ChunkedCodec(Codec):
+    """A codec whose networks take blocks of whole frames.
+
+    Any number of samples or frames goes in; the networks see at most `block` frames at a time, so
+    that memory does not grow with the length. Blocks do not change the result.
+
+    Attributes:
+        block: frames the networks see at a time.
+        warm_up: frames the first block has at least, unless the stream is shorter.
+    """
+
+    block: int = 0
+    warm_up: int = 1
+
+    @abstractmethod
+    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        """Tokens of the next `frames` frames.
+
+        Args:
+            wav: [B, 1, n], their samples and as many of the look-ahead as there are.
+            frames: how many.
+            past: what the block before returned; None: there was none.
+        """
+
+    @abstractmethod
+    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        """Sound [B, 1, frames * hop]; arguments as `encode_block`."""
+
+    @torch.inference_mode()
+    def encode_chunk(
+        self, wav: Tensor, state: StreamState | None = None, last: bool = False
+    ) -> tuple[Tensor, StreamState]:
+        hop = self.spec.hop
+        waiting = wav if state is None else torch.cat([state.waiting, wav], dim=2)
+        if last:
+            waiting = F.pad(waiting, (0, -waiting.shape[2] % hop))
+        past = state.past if state else None
+        tokens, state = self._blocks(
+            self.encode_block, waiting, past, last, axis=2, unit=hop, ahead=self.spec.lookahead
+        )
+        if tokens:
+            return torch.cat(tokens, dim=self.spec.time_axis), state
+        if self.spec.latent_dims:
+            return wav.new_zeros(len(wav), 0, self.spec.latent_dims), state
+        streams = len(self.spec.streams)
+        return torch.zeros(len(wav), streams, 0, dtype=torch.long, device=wav.device), state
+
+    @torch.inference_mode()
+    def decode_chunk(
+        self, tokens: Tensor, state: StreamState | None = None, last: bool = False
+    ) -> tuple[Tensor, StreamState]:
+        axis = self.spec.time_axis
+        waiting = tokens if state is None else torch.cat([state.waiting, tokens], dim=axis)
+        past = state.past if state else None
+        ahead = -(-self.spec.decoder_lookahead // self.spec.hop)
+        wav, state = self._blocks(
+            self.decode_block, waiting, past, last, axis=axis, unit=1, ahead=ahead
+        )
+        if wav:
+            return torch.cat(wav, dim=2), state
+        return torch.zeros(len(tokens), 1, 0, device=tokens.device), state
+
+    def _blocks(
+        self,
+        step: Callable[[Tensor, int, Any], tuple[Tensor, Any]],
+        waiting: Tensor,
+        past: Any,
+        last: bool,
+        axis: int,
+        unit: int,
+        ahead: int,
+    ) -> tuple[list[Tensor], StreamState]:
+        """Takes from `waiting` whatever can be done now; a frame is `unit` of it, then `ahead`."""
+        made: list[Tensor] = []
+        while True:
+            known = waiting.shape[axis] - (0 if last else ahead)
+            frames = min(self.block, max(0, known) // unit)
+            if frames == 0 or (past is None and not last and frames < self.warm_up):
+                return made, StreamState(past, waiting.clone())  # not a view of all that came
+            size = min(waiting.shape[axis], frames * unit + ahead)
+            some, past = step(waiting.narrow(axis, 0, size), frames, past)
+            made.append(some)
+            used = frames * unit
+            waiting = waiting.narrow(axis, used, waiting.shape[axis] - used)
+
+
+def with_context(
+    network: Callable[[Tensor], Tensor],
+    x: Tensor,
+    frames: int,
+    past: Tensor | None,
+    left: int,
+    rates: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Runs a network that remembers nothing on a block and the frames around it.
+
+    The result is that of the whole when `left` and what `x` holds after its `frames` frames reach
+    as far as the network sees.
+
+    Args:
+        network: [B, C, n * rates[0]] to about [B, D, n * rates[1]].
+        x: the block and what follows it.
+        frames: of the block.
+        past: what this function returned for the block before; None: there was none.
+        left: frames before the block that the network sees.
+        rates: columns a frame of what goes in and of what comes out.
+
+    Returns:
+        [B, D, frames * rates[1]], zeros where the network gives fewer at the very end, and the
+        frames to remember.
+    """
+    into, out = rates
+    past = x[..., :0] if past is None else past
+    y = network(torch.cat([past, x], dim=-1))
+    y = y[..., past.shape[-1] // into * out :][..., : frames * out]
+    seen = torch.cat([past, x[..., : frames * into]], dim=-1)
+    keep = min(seen.shape[-1], left * into)
+    return F.pad(y, (0, frames * out - y.shape[-1])), seen[..., seen.shape[-1] - keep :].clone()
