@@ -44,6 +44,7 @@ class CodecSpec:
         causal: the decoder never needs a later frame.
         lookahead: samples past the end of a frame that the encoder needs.
         fingerprint: of the weights; token files carry it and are refused by other weights.
+        decoder_lookahead: samples past the end of a frame that the decoder needs; 0 when causal.
     """
 
     name: str
@@ -55,6 +56,12 @@ class CodecSpec:
     lookahead: int
     fingerprint: str
     latent_dims: int = 0
+    decoder_lookahead: int = 0
+
+    @property
+    def time_axis(self) -> int:
+        """The axis of the frames in the tokens."""
+        return 1 if self.latent_dims else 2
 
     @property
     def frame_rate(self) -> float:
@@ -68,8 +75,8 @@ class CodecSpec:
 
     @property
     def latency_ms(self) -> float:
-        """Algorithmic latency from sound in to sound out: one frame and the look-ahead."""
-        return 1000 * (self.hop + self.lookahead) / self.sample_rate
+        """Algorithmic latency from sound in to sound out: one frame and what lies ahead of it."""
+        return 1000 * (self.hop + self.lookahead + self.decoder_lookahead) / self.sample_rate
 
     def frames(self, samples: int) -> int:
         """Codec frames that hold `samples` samples."""
@@ -120,15 +127,19 @@ class Codec(ABC):
         """
 
     @abstractmethod
-    def decode_chunk(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def decode_chunk(
+        self, tokens: Tensor, state: Any = None, last: bool = False
+    ) -> tuple[Tensor, Any]:
         """Turns the next frames of a stream into sound.
 
         Args:
-            tokens: the T frames that follow those already in `state`.
+            tokens: the T frames that follow those already in `state`; T may be 0.
             state: what the previous call returned; None begins a stream.
+            last: no more will come: every frame is sounded.
 
         Returns:
-            wav [B, 1, T * hop] and the new state.
+            The sound of the frames that are known by now and the new state: wav [B, 1, T * hop] of
+            a causal codec; any other keeps the last frames back until it knows what follows them.
         """
 
     def encode(self, wav: Tensor) -> Tensor:
@@ -137,11 +148,17 @@ class Codec(ABC):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Tokens of T frames to sound [B, 1, T * hop]."""
-        return self.decode_chunk(tokens)[0]
+        return self.decode_chunk(tokens, last=True)[0]
 
     def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decodes chunks of frames as they come; joined, they equal `decode` of the whole."""
-        state = None
+        state, nothing = None, None
         for tokens in chunks:
             wav, state = self.decode_chunk(tokens, state)
-            yield wav
+            nothing = tokens.narrow(self.spec.time_axis, 0, 0)
+            if wav.shape[-1]:
+                yield wav
+        if nothing is not None:
+            wav, _ = self.decode_chunk(nothing, state, last=True)
+            if wav.shape[-1]:
+                yield wav

@@ -191,6 +191,9 @@ class TTS:
             if waiting:
                 wav, state = self.codec.decode_chunk(torch.stack(waiting, dim=2), state)
                 yield wav[0, 0]
+        if state is not None and not self.codec.spec.causal:  # what it kept back
+            nothing = torch.zeros(1, len(self.codec.spec.streams), 0, dtype=torch.long)
+            yield self.codec.decode_chunk(nothing, state, last=True)[0][0, 0]
 
     @torch.inference_mode()
     def frames(

@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from codeclm.codecs.published import nanocodec
 from codeclm.codecs.published.nanocodec import (
     HUB,
     EncoderConfig,
@@ -316,7 +317,7 @@ def test_stream_equals_decode(codec, monkeypatch):
     for size in (1, 7):
         streamed = torch.cat(list(codec.stream(codes.split(size, dim=2))), dim=2)
         assert torch.allclose(streamed, whole, atol=1e-5)
-    monkeypatch.setattr(codec, "most", 11)
+    monkeypatch.setattr(nanocodec, "FRAMES", 11)
     assert torch.allclose(codec.decode(codes), whole, atol=1e-5)
     assert codec.decode(codes[..., :0]).shape == (2, 1, 0)
 

@@ -156,24 +156,26 @@ def test_stream_equals_decode(codec, monkeypatch):
     assert list(codec.stream([])) == []
 
 
-def test_chunks_that_do_not_wait_differ_only_at_their_end(codec):
+def test_a_state_can_be_continued_twice(codec):
     codes = codec.encode(sound(codec, 44))
-    whole, hop = codec.decode(codes), codec.spec.hop
-    state = None
-    sizes = [25, 3, 1, 15]
-    begin = 0
-    for tokens in codes.split(sizes, dim=2):
-        wav, after = codec.decode_chunk(tokens, state)
-        again, _ = codec.decode_chunk(tokens, state)
-        assert torch.equal(wav, again)
-        assert wav.shape[2] == tokens.shape[2] * hop
-        stop = begin + tokens.shape[2]
-        unit = codec.window.unit
-        sure = stop if stop == 44 else stop // unit * unit - codec.window.after
-        if sure > begin:
-            part = slice(begin * hop, sure * hop)
-            assert torch.allclose(wav[..., : (sure - begin) * hop], whole[..., part], atol=1e-5)
-        state, begin = after, stop
+    _, state = codec.decode_chunk(codes[..., :30])
+    once, _ = codec.decode_chunk(codes[..., 30:], state, last=True)
+    again, _ = codec.decode_chunk(codes[..., 30:], state, last=True)
+    assert torch.equal(once, again)
+
+
+def test_sound_follows_by_what_the_decoder_sees(codec):
+    codes = codec.encode(sound(codec, 40))
+    hop = codec.spec.hop
+    assert 0 < codec.spec.decoder_lookahead <= codec.window.after * hop
+    wav, _ = codec.decode_chunk(codes)
+    assert wav.shape[2] == (40 - codec.window.after) * hop
+    other = codes.clone()
+    other[..., 30:] = (other[..., 30:] + 1) % 64
+    same = 28 // codec.window.unit * codec.window.unit * hop - codec.spec.decoder_lookahead
+    assert torch.allclose(
+        codec.decode(other)[..., :same], codec.decode(codes)[..., :same], atol=1e-5
+    )
 
 
 def test_an_output_sees_as_far_as_stated(codec):

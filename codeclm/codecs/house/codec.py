@@ -82,8 +82,10 @@ class HouseCodec(Codec):
 
     @torch.inference_mode()
     def decode_chunk(
-        self, tokens: Tensor, state: SoundState | None = None
-    ) -> tuple[Tensor, SoundState]:
+        self, tokens: Tensor, state: SoundState | None = None, last: bool = False
+    ) -> tuple[Tensor, SoundState | None]:
+        if tokens.shape[self.spec.time_axis] == 0:
+            return self.vocoder.filters.weight.new_zeros(len(tokens), 1, 0), state
         latent = self.autoencoder.bottleneck.latent(tokens)
         mel, spectrum = self.autoencoder.decoder(latent, state.spectrum if state else None)
         wav, _, sound = self.vocoder(mel, state.sound if state else None)

@@ -1,1 +1,1 @@
-"""Codecs that others trained, behind our interface: one file each, weights from the hub."""
+"""Codecs of others: one adapter a file, which imports its library when it loads."""

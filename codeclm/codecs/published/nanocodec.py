@@ -42,7 +42,8 @@ HUB = {
     "nanocodec-22k-0.6": "nvidia/nemo-nano-codec-22khz-0.6kbps-12.5fps",
 }
 PadMode = Literal["zeros", "reflect", "replicate"]
-SECONDS = 10  # of sound in a piece
+SECONDS = 10  # of sound in a piece for the encoder, which computes 1 to 2 seconds more
+FRAMES = 25  # in a piece for the decoder, which computes nothing twice
 PARTS = {
     "audio_encoder": "HiFiGANEncoder",
     "vector_quantizer": "GroupFiniteScalarQuantizer",
@@ -313,9 +314,8 @@ class NanoCodec(Codec):
         self.decoder = decoder.eval().requires_grad_(False)
         self.quantizer = GroupFSQ(config.vector_quantizer)
         hop = config.samples_per_frame
-        self.most = max(1, SECONDS * config.sample_rate // hop)  # frames in a piece
         before, after = reach(config.audio_encoder)
-        self.hearing = Window.around(hop, before, after, self.most * hop)
+        self.hearing = Window.around(hop, before, after, SECONDS * config.sample_rate)
         stream = Stream(math.prod(self.quantizer.levels), levels=self.quantizer.levels)
         self.spec = CodecSpec(
             name=name,
@@ -341,10 +341,10 @@ class NanoCodec(Codec):
 
     @torch.inference_mode()
     def decode_chunk(
-        self, tokens: Tensor, state: list[Tensor] | None = None
+        self, tokens: Tensor, state: list[Tensor] | None = None, last: bool = False
     ) -> tuple[Tensor, list[Tensor] | None]:
         pieces = [torch.zeros(len(tokens), 1, 0, device=tokens.device)]
-        for piece in torch.split(tokens, self.most, dim=2):
+        for piece in torch.split(tokens, FRAMES, dim=2):
             if piece.shape[2]:
                 past = Past(state)
                 pieces.append(self.decoder(self.quantizer.latent(piece), past))

@@ -21,7 +21,7 @@ multiple of four the decoder gets frames of silence in their place.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,12 +57,7 @@ Tree = tuple[tuple[int, int], ...]  # for each row its codebook, and its place t
 
 
 class Snac(Codec):
-    """A frozen SNAC.
-
-    `decode` and `stream` are exact: `stream` holds sound back until it has the frames that the
-    decoder needs. `decode_chunk` does not wait: it takes the sound to end with its chunk, which
-    changes the last `window.after` frames of it a little.
-    """
+    """A frozen SNAC. A stream of sound follows its codes by what the decoder sees ahead."""
 
     def __init__(self, name: str, model: "SNAC", mark: str) -> None:
         for module in model.modules():
@@ -76,8 +71,8 @@ class Snac(Codec):
         most = SECONDS * model.sampling_rate
         before, after = reach(model.encoder.block)
         self.hearing = Window.around(block * hop, before, after, most)
-        past, future = (-(-n // coarse) for n in reach(model.decoder.model))
-        self.window = Window.around(block, past, future, most // hop)
+        past, future = reach(model.decoder.model)
+        self.window = Window.around(block, -(-past // coarse), -(-future // coarse), most // hop)
         self._noise = torch.randn(
             len(model.decoder_rates), NOISE, generator=torch.Generator().manual_seed(0)
         )
@@ -100,6 +95,7 @@ class Snac(Codec):
             ),
             causal=False,
             lookahead=after,
+            decoder_lookahead=future * int(model.hop_length),
             fingerprint=mark,
         )
 
@@ -119,43 +115,19 @@ class Snac(Codec):
         return codes, state
 
     @torch.inference_mode()
-    def decode_chunk(self, tokens: Tensor, state: Held | None = None) -> tuple[Tensor, Held]:
-        wav, _ = self._decode(tokens, state, last=True)
-        seen = tokens if state is None else torch.cat([state.inputs, tokens], dim=2)
-        start = state.start if state else 0
-        end = start + seen.shape[2]
-        # Pieces begin at whole blocks; frames of an unfinished block are run again with its rest.
-        low = max(start, end // self.window.unit * self.window.unit - self.window.before)
-        return wav, Held(seen[..., low - start :].clone(), low, end)
-
-    def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Decodes chunks as they come; sound follows `window.after` frames late.
-
-        Joined, it equals `decode` of the whole.
-        """
-        state, tokens = None, None
-        for tokens in chunks:
-            wav, state = self._decode(tokens, state, last=False)
-            yield wav
-        if tokens is not None:
-            yield self._decode(tokens[..., :0], state, last=True)[0]
-
-    @torch.inference_mode()
-    def _decode(self, tokens: Tensor, state: Held | None, last: bool) -> tuple[Tensor, Held]:
-        """The sound from `state.done` on, as far as it is sure or, at last, to the end."""
+    def decode_chunk(
+        self, tokens: Tensor, state: Held | None = None, last: bool = False
+    ) -> tuple[Tensor, Held]:
         unit, hop = self.window.unit, self.spec.hop
-        done = state.done if state else 0
+        made = state.done if state else 0
         total = tokens.shape[2] + (state.start + state.inputs.shape[2] if state else 0)
         if last and total % unit:
             rest = self._silence[..., total % unit :].expand(len(tokens), -1, -1)
             tokens = torch.cat([tokens, rest], dim=2)
-        if state:
-            state = state._replace(done=done // unit * unit)
         pieces, state = advance(self._sound, tokens, state, self.window, last)
         nothing = torch.zeros(len(tokens), 1, 0, device=tokens.device)
         wav = torch.cat([nothing, *pieces], dim=2)
-        skip = done % unit * hop
-        return wav[..., skip : skip + (total - done) * hop] if last else wav, state
+        return wav[..., : (total - made) * hop], state
 
     def _codes(self, wav: Tensor, _: int) -> Tensor:
         """[B, 1, n] samples, whole blocks, to [B, K, T]."""
