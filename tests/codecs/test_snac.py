@@ -1,0 +1,283 @@
+"""SNAC behind our interface: the tree is lossless, and pieces equal the whole."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from codeclm.codecs.published.snac import Snac, from_rows, load, reach, to_rows, tree
+from codeclm.codecs.published.windows import Window
+
+library = pytest.importorskip("snac")
+
+SMALL = {"encoder_dim": 16, "encoder_rates": [2, 3], "decoder_dim": 64, "decoder_rates": [3, 2]}
+SMALL |= {"codebook_size": 64, "codebook_dim": 4}
+KINDS = {
+    "snac-24k": {"sampling_rate": 24_000, "vq_strides": [4, 2, 1], "attn_window_size": None},
+    "snac-44k": {"sampling_rate": 44_100, "vq_strides": [8, 4, 2, 1], "attn_window_size": 32},
+}
+
+
+def untrained(name, **changes):
+    """The library's model with random weights, none of them at rest."""
+    torch.manual_seed(0)
+    model = library.SNAC(**{**SMALL, **KINDS[name], **changes}).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("alpha"):
+            torch.nn.init.uniform_(weight, 0.5, 2)
+    return model
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def codec(request):
+    return Snac(request.param, untrained(request.param), "0" * 16)
+
+
+def shorten(codec, monkeypatch):
+    """Pieces of a few frames, so that a short sound has many."""
+    for name in ("hearing", "window"):
+        window = getattr(codec, name)
+        monkeypatch.setattr(codec, name, window._replace(most=window.unit))
+
+
+def sound(codec, frames, batch=1):
+    torch.manual_seed(1)
+    return torch.randn(batch, 1, frames * codec.spec.hop) / 3
+
+
+def test_the_tree_is_written_depth_first():
+    names = [f"c{level}{'abcd'[place]}" for level, place in tree([4, 2, 1])]
+    assert names == ["c0a", "c1a", "c2a", "c2b", "c1b", "c2c", "c2d"]
+    assert len(tree([8, 4, 2, 1])) == 15
+
+
+@pytest.mark.parametrize("strides", [[4, 2, 1], [8, 4, 2, 1], [1], [6, 2]])
+def test_rows_and_codebooks_undo_each_other(strides):
+    order = tree(strides)
+    rows = torch.arange(2 * len(order) * 3).view(2, len(order), 3)
+    books = from_rows(rows, order)
+    assert [book.shape[1] for book in books] == [3 * strides[0] // stride for stride in strides]
+    assert torch.equal(to_rows(books, order), rows)
+    books = [torch.randint(0, 9, (2, 5 * strides[0] // stride)) for stride in strides]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(books, from_rows(to_rows(books, order), order), strict=True)
+    )
+
+
+def test_each_row_names_its_ancestors():
+    codec = Snac("snac-24k", untrained("snac-24k"), "0" * 16)
+    depends = [stream.depends_on for stream in codec.spec.streams]
+    assert depends == [(), (0,), (0, 1), (0, 1), (0,), (0, 4), (0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "attention", "strides", "hop", "rows", "bits"),
+    [
+        (24_000, [2, 4, 8, 8], None, [4, 2, 1], 2048, 7, 984),
+        (32_000, [2, 3, 8, 8], 32, [8, 4, 2, 1], 3072, 15, 1875),
+        (44_100, [2, 3, 8, 8], 32, [8, 4, 2, 1], 3072, 15, 2584),
+    ],
+)
+def test_published_facts(name, rates, attention, strides, hop, rows, bits):
+    model = library.SNAC(
+        sampling_rate=name,
+        encoder_dim=4,
+        encoder_rates=rates,
+        decoder_dim=64,
+        decoder_rates=rates[::-1],
+        attn_window_size=attention,
+        vq_strides=strides,
+    )
+    spec = Snac(f"snac-{name // 1000}k", model, "0" * 16).spec
+    assert (spec.sample_rate, spec.hop, len(spec.streams)) == (name, hop, rows)
+    assert round(spec.bitrate) == bits
+    assert {stream.size for stream in spec.streams} == {4096}
+    assert not spec.causal
+    assert 0 < spec.lookahead < 1.5 * name
+
+
+def test_codes_are_those_of_the_library(codec):
+    model = untrained(codec.spec.name)
+    wav = sound(codec, 8)[..., : -codec.spec.hop // 2]
+    with torch.no_grad():
+        expected = to_rows(model.encode(wav), codec.tree)
+    assert torch.equal(codec.encode(wav), expected)
+    short = wav[..., : 2 * codec.spec.hop + 1]
+    with torch.no_grad():
+        expected = to_rows(model.encode(short), codec.tree)
+    assert torch.equal(codec.encode(short), expected[..., :3])
+
+
+def test_sound_is_that_of_the_library_given_the_same_noise(codec, monkeypatch):
+    model = untrained(codec.spec.name)
+    codes = codec.encode(sound(codec, 4))
+    noise = iter(codec._noise)
+    monkeypatch.setattr(torch, "randn", lambda shape, **_: next(noise)[: shape[2]][None, None])
+    with torch.no_grad():
+        expected = model.decode(from_rows(codes, codec.tree))
+    monkeypatch.undo()
+    assert torch.allclose(codec.decode(codes), expected, atol=1e-5)
+    silent = Snac("silent", untrained(codec.spec.name, noise=False), "0" * 16)
+    assert not torch.allclose(codec.decode(codes), silent.decode(codes), atol=1e-2)
+
+
+def test_encode_returns_what_the_spec_says(codec):
+    for samples in (1, codec.spec.hop, 3 * codec.spec.hop + 5):
+        codes = codec.encode(torch.randn(2, 1, samples))
+        assert codes.shape == (2, len(codec.spec.streams), codec.spec.frames(samples))
+        assert codes.dtype == torch.long
+        assert 0 <= codes.min() <= codes.max() < codec.spec.streams[0].size
+        assert codec.decode(codes).shape == (2, 1, codes.shape[2] * codec.spec.hop)
+
+
+def test_pieces_have_the_codes_of_the_whole(codec, monkeypatch):
+    wav = sound(codec, 41)[..., :-7]
+    whole = codec.encode(wav)
+    shorten(codec, monkeypatch)
+    assert torch.equal(codec.encode(wav), whole)
+    state, parts = None, []
+    for chunk in [*wav.split(5 * codec.spec.hop + 3, dim=2)]:
+        codes, state = codec.encode_chunk(chunk, state)
+        parts.append(codes)
+    parts.append(codec.encode_chunk(wav[..., :0], state, last=True)[0])
+    assert torch.equal(torch.cat(parts, dim=2), whole)
+
+
+def test_stream_equals_decode(codec, monkeypatch):
+    codes = codec.encode(sound(codec, 41))
+    whole = codec.decode(codes)
+    shorten(codec, monkeypatch)
+    assert torch.allclose(codec.decode(codes), whole, atol=1e-5)
+    for size in (1, 3, 16):
+        streamed = torch.cat(list(codec.stream(codes.split(size, dim=2))), dim=2)
+        assert torch.allclose(streamed, whole, atol=1e-5)
+    assert list(codec.stream([])) == []
+
+
+def test_a_state_can_be_continued_twice(codec):
+    codes = codec.encode(sound(codec, 44))
+    _, state = codec.decode_chunk(codes[..., :30])
+    once, _ = codec.decode_chunk(codes[..., 30:], state, last=True)
+    again, _ = codec.decode_chunk(codes[..., 30:], state, last=True)
+    assert torch.equal(once, again)
+
+
+def test_sound_follows_by_what_the_decoder_sees(codec):
+    codes = codec.encode(sound(codec, 40))
+    hop = codec.spec.hop
+    assert 0 < codec.spec.decoder_lookahead <= codec.window.after * hop
+    wav, _ = codec.decode_chunk(codes)
+    assert wav.shape[2] == (40 - codec.window.after) * hop
+    other = codes.clone()
+    other[..., 30:] = (other[..., 30:] + 1) % 64
+    same = 28 // codec.window.unit * codec.window.unit * hop - codec.spec.decoder_lookahead
+    assert torch.allclose(
+        codec.decode(other)[..., :same], codec.decode(codes)[..., :same], atol=1e-5
+    )
+
+
+def test_an_output_sees_as_far_as_stated(codec):
+    encoder, unit = codec.model.encoder, codec.hearing.unit
+    hop = int(codec.model.hop_length)
+    before, after = reach(encoder.block)
+    first = codec.hearing.before + unit
+    end = first + unit
+
+    def middle(change_at=None):
+        torch.manual_seed(1)
+        wav = torch.randn(1, 1, end + codec.hearing.after + unit) / 3
+        if change_at is not None:
+            wav[..., change_at] += 9
+        with torch.no_grad():
+            return encoder(wav)[..., first // hop : end // hop]
+
+    here = middle()
+    assert torch.equal(middle(first - before - 1), here)
+    assert torch.equal(middle(end + after), here)
+    assert not torch.equal(middle(slice(first - before, first - before + 4)), here)
+    assert not torch.equal(middle(slice(end + after - 4, end + after)), here)
+
+
+def test_a_long_sound_is_run_in_short_pieces(codec, monkeypatch):
+    shorten(codec, monkeypatch)
+    lengths = []
+    run = codec._codes
+    monkeypatch.setattr(codec, "_codes", lambda wav, _: lengths.append(wav.shape[2]) or run(wav, 0))
+    codec.encode(sound(codec, 60))
+    assert max(lengths) <= sum(codec.hearing[1:])
+    assert len(lengths) > 10
+
+
+def test_a_batch_is_coded_one_by_one(codec):
+    wav = sound(codec, 5, batch=3)
+    codes = codec.encode(wav)
+    assert torch.equal(codes, torch.cat([codec.encode(row[None]) for row in wav]))
+    alone = torch.cat([codec.decode(row[None]) for row in codes])
+    assert torch.allclose(codec.decode(codes), alone, atol=1e-5)
+
+
+def save(folder, name="snac-24k"):
+    model = untrained(name)
+    (folder / "config.json").write_text(json.dumps({**SMALL, **KINDS[name]}))
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    return model
+
+
+def test_weights_are_read_from_a_folder(tmp_path):
+    from safetensors.torch import save_file
+
+    model = save(tmp_path)
+    codec = load("snac-24k", tmp_path)
+    wav = sound(codec, 4)
+    with torch.no_grad():
+        assert torch.equal(codec.encode(wav), to_rows(model.encode(wav), codec.tree))
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "pytorch_model.bin").unlink()
+    assert load("snac-24k", str(tmp_path)).spec == codec.spec
+
+
+def test_the_fingerprint_is_of_what_makes_codes(tmp_path):
+    model = save(tmp_path)
+    mark = load("snac-24k", tmp_path).spec.fingerprint
+    with torch.no_grad():
+        next(model.decoder.parameters()).add_(1)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    assert load("snac-24k", tmp_path).spec.fingerprint == mark
+    with torch.no_grad():
+        next(model.quantizer.parameters()).add_(1)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    assert load("snac-24k", tmp_path).spec.fingerprint != mark
+
+
+class Trap:
+    def __reduce__(self):
+        return (sys.exit, (1,))
+
+
+def test_errors_say_what_to_do(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="no codec 'snac-8k'; there is snac-24k"):
+        load("snac-8k")
+    with pytest.raises(ValueError, match=r"huggingface.co/hubertsiuzdak/snac_24khz into a folder"):
+        load("snac-24k")
+    with pytest.raises(ValueError, match="no folder"):
+        load("snac-24k", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no config.json"):
+        load("snac-24k", tmp_path)
+    save(tmp_path)
+    with pytest.raises(ValueError, match="24000 Hz, which is not snac-32k"):
+        load("snac-32k", tmp_path)
+    torch.save({"encoder": Trap()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="no plain checkpoint"):
+        load("snac-24k", tmp_path)
+    (tmp_path / "pytorch_model.bin").unlink()
+    with pytest.raises(ValueError, match=r"holds no model.safetensors or pytorch_model.bin"):
+        load("snac-24k", tmp_path)
+    monkeypatch.setitem(sys.modules, "snac", None)
+    with pytest.raises(ValueError, match=r"pip install 'codeclm\[codecs\]'"):
+        load("snac-24k", tmp_path)
+
+
+def test_windows_are_whole_units():
+    assert Window.around(4, 5, 0, 9) == Window(4, 8, 4, 12)
