@@ -126,9 +126,10 @@ def test_curves_are_drawn_and_go_on(settings, tmp_path):
     curves = [*settings, f"out={tmp_path}", "tracker=tensorboard", "every=2"]
     train.run(None, [*curves, "steps=2"])
     train.run(None, [*curves, "steps=4"])
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    points = [(each.step, each.value) for each in events.Scalars("dev_bits_per_second")]
+    points = []
+    for file in sorted((tmp_path / "tensorboard").iterdir(), key=lambda f: f.stat().st_mtime_ns):
+        events = EventAccumulator(str(file)).Reload()
+        points += [(each.step, each.value) for each in events.Scalars("dev_bits_per_second")]
     rows = [json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     wanted = [(r["step"], r["dev_bits_per_second"]) for r in rows if "dev_bits_per_second" in r]
     assert [step for step, _ in points] == [1, 3]
