@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from codeclm import load_codec
-from codeclm.codecs import PUBLISHED
+from codeclm.codecs import PUBLISHED, codec_of
 from codeclm.codecs.published.snac import Snac, from_rows, reach, to_rows, tree
+from codeclm.tts import plan
 
 library = pytest.importorskip("snac")
 
@@ -252,9 +253,6 @@ def test_the_fingerprint_is_of_what_makes_codes(tmp_path):
 
 
 def test_the_rest_of_the_house_takes_it(tmp_path):
-    from codeclm.codecs import codec_of
-    from codeclm.tts import plan
-
     save(tmp_path)
     given = f"snac-24k@{tmp_path}"
     spec = load_codec(given).spec

@@ -47,17 +47,12 @@ def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
 
 def cached(hub: str, files: tuple[str, ...] = FILES) -> Path | None:
     """The folder of these weights in the cache of the hub; None: not downloaded yet."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repo, _, revision = hub.partition("@")
     try:
-        found = snapshot_download(
-            repo,
-            revision=revision or None,
-            cache_dir=constants.HF_HUB_CACHE,
-            local_files_only=True,
-        )
+        found = snapshot_download(repo, revision=revision or None, local_files_only=True)
     except LocalEntryNotFoundError:
         return None
     folder = Path(found)
@@ -95,10 +90,10 @@ def _told(files: tuple[str, ...] | list[str], between: str = " and ") -> str:
 
 
 def the_file(folder: Path, alternatives: str) -> Path:
-    """The one file of a folder that goes by one of these names or patterns.
+    """The one file of a folder that goes by the first of these names or patterns that any has.
 
     Raises:
-        ValueError: there are several.
+        ValueError: there are several, or none.
     """
     found = _matches(folder, alternatives)
     if len(found) != 1:
