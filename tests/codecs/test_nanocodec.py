@@ -443,3 +443,20 @@ def test_errors_say_what_to_do(tmp_path, monkeypatch):
     write_nemo(tmp_path / "y.nemo", config, state)
     with pytest.raises(ValueError, match=r"holds x.nemo, y.nemo, not one \*.nemo"):
         load_codec("nanocodec-22k", tmp_path)
+
+
+def test_weights_in_the_cache_of_the_hub_are_found(archive, tmp_path, monkeypatch):
+    from codeclm.codecs.published import weights
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    known = PUBLISHED["nanocodec-22k"]
+    assert weights.cached(known.hub, known.files) is None
+    repo, commit = tmp_path / f"models--{known.hub.replace('/', '--')}", "1" * 40
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    assert weights.cached(known.hub, known.files) is None
+    (repo / "snapshots" / commit / "any.nemo").symlink_to(archive / "tiny.nemo")
+    assert weights.cached(known.hub, known.files) == repo / "snapshots" / commit
+    given = load_codec("nanocodec-22k", archive).spec
+    assert load_codec("nanocodec-22k").spec == given
