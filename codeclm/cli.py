@@ -263,17 +263,20 @@ def codec_list(as_json: Json = False) -> None:
     """List the codecs: those of this installation, and published ones to download."""
     from codeclm import codecs
     from codeclm.codecs.published import weights
+    from codeclm.codecs.published.opus import Opus
 
+    yardsticks = [Opus(name, bitrate) for name, bitrate in codecs.YARDSTICKS.items()]
     rows = [(name, codecs.load_codec(name).spec, "", "shipped") for name in codecs.HOUSE]
     for name, known in codecs.PUBLISHED.items():
-        place = "downloaded" if weights.cached(known.hub) else "not downloaded"
+        place = "downloaded" if weights.cached(known.hub, known.files) else "not downloaded"
         rows.append((name, known.spec, known.hub, place))
     if as_json:
         _print_json(
             **{
                 name: {**spec.to_dict(), "hub": hub, "weights": place}
                 for name, spec, hub, place in rows
-            }
+            },
+            **{opus.name: {**dataclasses.asdict(opus), "streams": []} for opus in yardsticks},
         )
         return
     for name, spec, hub, place in rows:
@@ -285,6 +288,12 @@ def codec_list(as_json: Json = False) -> None:
         print(
             f"{name}: {spec.family}, {spec.sample_rate} Hz, {spec.frame_rate:.4g} frames a second, "
             f"{tokens}, {spec.latency_ms:.0f} ms" + (f", {hub} {place}" if hub else "")
+        )
+    for opus in yardsticks:
+        print(
+            f"{opus.name}: {opus.family}, {opus.sample_rate} Hz, {opus.sample_rate / opus.hop:.4g} "
+            f"packets a second, {opus.bitrate / 1000:.2f} kbit/s, {opus.latency_ms:.0f} ms, "
+            "no tokens: for roundtrip alone"
         )
 
 
@@ -308,6 +317,11 @@ def codec_roundtrip(
     """Encode a recording, decode it again, and write what is left of it."""
     _check_input(source, "recording")
     audio.check_writable(out)
+    from codeclm.codecs import YARDSTICKS
+
+    if codec in YARDSTICKS and streams is None:
+        _through_opus(codec, YARDSTICKS[codec], source, out)
+        return
     model = codeclm.load_codec(codec, streams=streams)
     wav = audio.read(source, model.spec.sample_rate)  # [1, N]
     tokens = model.encode(wav[None])
@@ -315,6 +329,16 @@ def codec_roundtrip(
     audio.write(out, decoded, model.spec.sample_rate)
     seconds = wav.shape[-1] / model.spec.sample_rate
     print(f"{out}: {seconds:.1f} s through {_amount(tokens, model.spec)}")
+
+
+def _through_opus(name: str, bitrate: int, source: Path, out: Path) -> None:
+    from codeclm.codecs.published.opus import Opus
+
+    opus = Opus(name, bitrate)
+    wav = audio.read(source, opus.sample_rate)  # [1, N]
+    audio.write(out, opus.roundtrip(wav[None])[0], opus.sample_rate)
+    seconds, rate = wav.shape[-1] / opus.sample_rate, opus.measured_bitrate(wav[None])
+    print(f"{out}: {seconds:.1f} s through packets of {rate / 1000:.2f} kbit/s")
 
 
 @codec_app.command("encode")

@@ -352,17 +352,33 @@ def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = codecs.Published("dac:Dac", "owner/dac", codecs.PUBLISHED["dac-16k"].spec)
     monkeypatch.setattr(codecs, "HOUSE", ("one",))
     monkeypatch.setattr(codecs, "PUBLISHED", {"two": hub})
+    monkeypatch.setattr(codecs, "YARDSTICKS", {"three": 6_000})
     monkeypatch.setattr(codecs, "load_codec", lambda name: FakeCodec())
     lines = (
         "one: fsq, 16000 Hz, 10 frames a second, 1 streams, 1.50 kbit/s, 100 ms\n"
         "two: rvq, 16000 Hz, 50 frames a second, 12 streams, 6.00 kbit/s, 396 ms, "
         "owner/dac not downloaded\n"
+        "three: opus, 24000 Hz, 50 packets a second, 6.00 kbit/s, 26 ms, "
+        "no tokens: for roundtrip alone\n"
     )
     assert run("codec", "list") == (0, lines, "")
     listed = json.loads(run("codec", "list", "--json")[1])
     assert listed["one"] == {"family": "fsq", "hub": "", "weights": "shipped"}
     assert listed["two"]["lookahead"] == 2501
     assert listed["two"]["weights"] == "not downloaded"
+    assert (listed["three"]["bitrate"], listed["three"]["streams"]) == (6_000, [])
+
+
+def test_a_yardstick_without_tokens(run: Run) -> None:
+    audio.write("in.wav", 0.1 * torch.randn(1, 16_000), 16_000)
+    code, out, _ = run("codec", "roundtrip", "opus-12k", "in.wav", "out.wav")
+    assert code == 0
+    assert out.startswith("out.wav: 1.0 s through packets of ")
+    assert audio.read("out.wav", 24_000).shape == (1, 24_000)
+    refused = ("codec", "encode", "opus-12k", "in.wav", "t.safetensors")
+    assert_mistake(run(*refused), "opus-12k has no tokens to learn")
+    fewer = ("codec", "roundtrip", "opus-12k", "in.wav", "o.wav", "--streams", "2")
+    assert_mistake(run(*fewer), "opus-12k has no tokens to learn")
 
 
 def test_codec_tokens_in_a_file(run: Run) -> None:

@@ -1,5 +1,6 @@
 """Frozen codecs: sound to tokens and back. This room knows nothing of text."""
 
+import math
 import re
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from codeclm.codecs.base import Codec, CodecSpec, Stream
 __all__ = [
     "HOUSE",
     "PUBLISHED",
+    "YARDSTICKS",
     "Codec",
     "CodecSpec",
     "Published",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 HOUSE = ("house-rvq", "house-fsq", "house-semantic", "house-vae")  # shipped in the package
+YARDSTICKS = {"opus-6k": 6_000, "opus-12k": 12_000, "opus-24k": 24_000}  # bits a second; no tokens
 
 
 class Published(NamedTuple):
@@ -31,11 +34,15 @@ class Published(NamedTuple):
         hub: name of the weights at the hub.
         spec: what the published weights are, but for their fingerprint; its streams are those used
             unless told otherwise.
+        files: what is needed of the hub's, as `weights.find` takes it.
+        fewer: whether it can use fewer streams than all.
     """
 
     adapter: str
     hub: str
     spec: CodecSpec
+    files: tuple[str, ...] = ("config.json", "model.safetensors")
+    fewer: bool = True
 
 
 def _rvq(streams: int, size: int) -> tuple[Stream, ...]:
@@ -45,6 +52,42 @@ def _rvq(streams: int, size: int) -> tuple[Stream, ...]:
 def _split_rvq(streams: int, size: int) -> tuple[Stream, ...]:
     acoustic = (Stream(size, depends_on=tuple(range(1, k))) for k in range(1, streams))
     return (Stream(size, "semantic"), *acoustic)
+
+
+def _tree(levels: int) -> tuple[Stream, ...]:
+    """SNAC's streams: codes of a binary tree, depth first; each needs those above it."""
+
+    def below(above: tuple[int, ...], row: int) -> list[Stream]:
+        streams = [Stream(4096, depends_on=above)]
+        if len(above) + 1 < levels:
+            for _ in range(2):
+                streams += below((*above, row), row + len(streams))
+        return streams
+
+    return tuple(below((), 0))
+
+
+def _snac(name: str, rate: int, hop: int, levels: int, ahead: tuple[int, int]) -> Published:
+    return Published(
+        "snac:Snac",
+        f"hubertsiuzdak/snac_{name.removeprefix('snac-')}hz",
+        CodecSpec(name, "rvq", rate, hop, _tree(levels), False, ahead[0], "", 0, ahead[1]),
+        files=("config.json", "model.safetensors|pytorch_model.bin"),
+        fewer=False,
+    )
+
+
+def _nanocodec(
+    name: str, hub: str, hop: int, groups: int, levels: tuple[int, ...], ahead: int
+) -> Published:
+    streams = (Stream(math.prod(levels), levels=levels),) * groups
+    return Published(
+        "nanocodec:NanoCodec",
+        f"nvidia/nemo-nano-codec-22khz-{hub}",
+        CodecSpec(name, "fsq", 22_050, hop, streams, True, ahead, ""),
+        files=("*.nemo",),
+        fewer=False,
+    )
 
 
 PUBLISHED = {
@@ -83,8 +126,18 @@ PUBLISHED = {
         "microsoft/VibeVoice-AcousticTokenizer",
         CodecSpec("vibevoice-vae", "vae", 24_000, 3200, (), True, 0, "", latent_dims=64),
     ),
+    "snac-24k": _snac("snac-24k", 24_000, 2048, 3, (4757, 5120)),
+    "snac-32k": _snac("snac-32k", 32_000, 3072, 4, (23_949, 22_656)),
+    "snac-44k": _snac("snac-44k", 44_100, 3072, 4, (23_949, 22_656)),
+    "nanocodec-22k": _nanocodec("nanocodec-22k", "1.89kbps-21.5fps", 1024, 8, (8, 7, 6, 6), 12_722),
+    "nanocodec-22k-1.78": _nanocodec(
+        "nanocodec-22k-1.78", "1.78kbps-12.5fps", 1764, 13, (8, 7, 6, 6), 24_000
+    ),
+    "nanocodec-22k-0.6": _nanocodec(
+        "nanocodec-22k-0.6", "0.6kbps-12.5fps", 1764, 4, (9, 8, 8, 7), 24_000
+    ),
 }
-_PUBLISHED_NAME = re.compile(r"(?P<name>[\w-]+)(:(?P<streams>\d+))?(@(?P<weights>.+))?")
+_PUBLISHED_NAME = re.compile(r"(?P<name>[\w.-]+)(:(?P<streams>\d+))?(@(?P<weights>.+))?")
 
 
 def load_codec(
@@ -109,6 +162,10 @@ def load_codec(
         if parts["streams"]:
             streams = int(parts["streams"])
         return _load_published(parts["name"], weights or parts["weights"], streams)
+    if parts and parts["name"] in YARDSTICKS:
+        raise ValueError(
+            f"{name} has no tokens to learn: it is a yardstick for `codeclm codec roundtrip` alone"
+        )
     if weights is not None or streams is not None:
         raise ValueError(f"{name} is no published codec: it has its own weights and streams")
     from codeclm.codecs.house.codec import HouseCodec
@@ -123,9 +180,11 @@ def _load_published(name: str, given: str | Path | None, streams: int | None) ->
     usual = len(known.spec.streams)
     if streams is not None and not (usual and streams > 0):
         raise ValueError(f"{name} has no {streams} codebooks to use")
+    if streams not in (None, usual) and not known.fewer:
+        raise ValueError(f"{name} has {usual} streams and needs them all: {streams} cannot be used")
     module, _, adapter = known.adapter.partition(":")
     called = name if streams in (None, usual) else f"{name}:{streams}"
-    folder = weights.find(called, given or known.hub)
+    folder = weights.find(called, given or known.hub, known.files)
     loader = getattr(import_module(f"codeclm.codecs.published.{module}"), adapter)
     codec: Codec = loader.load(called, folder, streams or usual)
     return codec

@@ -4,28 +4,23 @@ import io
 import math
 import sys
 import tarfile
+from dataclasses import replace
 
 import pytest
 import torch
 import yaml
 from torch.nn import functional as F
 
-from codeclm.codecs.published import nanocodec
-from codeclm.codecs.published.nanocodec import (
-    HUB,
-    EncoderConfig,
-    GroupFSQ,
-    QuantizerConfig,
-    load,
-    reach,
-)
+from codeclm import load_codec
+from codeclm.codecs import PUBLISHED
+from codeclm.codecs.published.nanocodec import EncoderConfig, GroupFSQ, QuantizerConfig, reach
 
 RATES = [2, 3, 6, 7, 7]  # those of the 12.5 Hz codecs
 MODULES = "nemo.collections.tts.modules.audio_codec_modules"
 SIZES = {"kernels": [3, 7], "dilations": [1, 3]}
 
 
-def make_config(rates=(2, 3), groups=2, levels=(4, 3), **sizes):
+def make_config(rates=(2, 3), groups=8, levels=(4, 3), **sizes):
     """A model_config.yaml as NeMo writes it, small."""
     sizes = SIZES | sizes
     blocks = {
@@ -210,13 +205,14 @@ class Definition:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    config = make_config()
-    return write_nemo(tmp_path_factory.mktemp("nemo") / "tiny.nemo", config, make_state(config))
+    config, folder = make_config(), tmp_path_factory.mktemp("nemo")
+    write_nemo(folder / "tiny.nemo", config, make_state(config))
+    return folder
 
 
 @pytest.fixture
 def codec(archive):
-    return load("nanocodec-22k", archive)
+    return load_codec("nanocodec-22k", archive)
 
 
 def sound(codec, frames, batch=1):
@@ -239,7 +235,8 @@ def test_an_archive_is_the_published_network(codec):
 def test_an_independent_implementation_agrees(tmp_path):
     other = pytest.importorskip("nanocodec_torch.models.audio_codec")
     config = make_config(RATES, 4, [9, 8, 8, 7], kernels=[3, 7, 11], dilations=[1, 3, 5])
-    codec = load("nanocodec-22k", write_nemo(tmp_path / "x.nemo", config, make_state(config)))
+    write_nemo(tmp_path / "x.nemo", config, make_state(config))
+    codec = load_codec("nanocodec-22k-0.6", tmp_path)
     model = other.AudioCodecModel(
         encoder_config={"down_sample_rates": RATES, "encoded_dim": 16, "base_channels": 3},
         decoder_config={"up_sample_rates": RATES[::-1], "input_dim": 16, "base_channels": 64},
@@ -269,31 +266,30 @@ def test_an_independent_implementation_agrees(tmp_path):
 def test_encode_returns_what_the_spec_says(codec):
     for samples in (1, codec.spec.hop, 20 * codec.spec.hop + 1):
         codes = codec.encode(torch.randn(2, 1, samples))
-        assert codes.shape == (2, 2, codec.spec.frames(samples))
+        assert codes.shape == (2, 8, codec.spec.frames(samples))
         assert codes.dtype == torch.long
         assert 0 <= codes.min() <= codes.max() < codec.spec.streams[0].size == 12
         assert codec.decode(codes).shape == (2, 1, codes.shape[2] * codec.spec.hop)
 
 
 @pytest.mark.parametrize(
-    ("rates", "groups", "levels", "frame_rate", "size", "bits"),
+    ("name", "rates", "frame_rate", "bits"),
     [
-        ([2, 2, 4, 8, 8], 8, [8, 7, 6, 6], 21.5, 2016, 1891),
-        (RATES, 13, [8, 7, 6, 6], 12.5, 2016, 1784),
-        (RATES, 4, [9, 8, 8, 7], 12.5, 4032, 599),
+        ("nanocodec-22k", [2, 2, 4, 8, 8], 21.5, 1891),
+        ("nanocodec-22k-1.78", RATES, 12.5, 1784),
+        ("nanocodec-22k-0.6", RATES, 12.5, 599),
     ],
 )
-def test_published_facts(tmp_path, rates, groups, levels, frame_rate, size, bits):
-    config = make_config(rates, groups, levels)
-    spec = load("nanocodec-22k", write_nemo(tmp_path / "x.nemo", config, make_state(config))).spec
+def test_the_table_is_that_of_the_published_configurations(tmp_path, name, rates, frame_rate, bits):
+    known = PUBLISHED[name].spec
+    levels = known.streams[0].levels
+    sizes = {"kernels": [3, 7, 11], "dilations": [1, 3, 5]}
+    config = make_config(rates, len(known.streams), levels, **sizes)
+    write_nemo(tmp_path / "x.nemo", config, make_state(config))
+    spec = load_codec(name, tmp_path).spec
+    assert replace(spec, fingerprint="") == known
     assert abs(spec.frame_rate - frame_rate) < 0.05
     assert round(spec.bitrate) == bits
-    assert {stream.size for stream in spec.streams} == {size}
-    assert {stream.levels for stream in spec.streams} == {tuple(levels)}
-    assert {stream.depends_on for stream in spec.streams} == {()}
-    assert len(spec.streams) == groups
-    assert spec.causal
-    assert (spec.family, spec.sample_rate) == ("fsq", 22_050)
 
 
 def test_every_code_is_legal_and_survives():
@@ -317,7 +313,7 @@ def test_stream_equals_decode(codec, monkeypatch):
     for size in (1, 7):
         streamed = torch.cat(list(codec.stream(codes.split(size, dim=2))), dim=2)
         assert torch.allclose(streamed, whole, atol=1e-5)
-    monkeypatch.setattr(nanocodec, "FRAMES", 11)
+    monkeypatch.setattr(codec, "block", 11)
     assert torch.allclose(codec.decode(codes), whole, atol=1e-5)
     assert codec.decode(codes[..., :0]).shape == (2, 1, 0)
 
@@ -341,13 +337,11 @@ def test_the_decoder_is_causal(codec):
 def test_pieces_have_the_codes_of_the_whole(codec, monkeypatch):
     wav = sound(codec, 200)[..., :-1]
     whole = codec.encode(wav)
-    short = codec.hearing._replace(most=codec.spec.hop * 3)
-    monkeypatch.setattr(codec, "hearing", short)
+    monkeypatch.setattr(codec, "block", 3)
     lengths = []
-    run = codec._codes
-    monkeypatch.setattr(codec, "_codes", lambda x, at: lengths.append(x.shape[2]) or run(x, at))
+    codec.encoder.register_forward_pre_hook(lambda _, x: lengths.append(x[0].shape[2]))
     assert torch.equal(codec.encode(wav), whole)
-    assert max(lengths) <= sum(short[1:])
+    assert max(lengths) <= (codec.encoder_left + 3) * codec.spec.hop + codec.spec.lookahead
     state, parts = None, []
     for chunk in wav.split(25, dim=2):
         codes, state = codec.encode_chunk(chunk, state)
@@ -393,17 +387,17 @@ def test_older_names_and_packed_archives_are_read(codec, tmp_path):
     }
     write_nemo(tmp_path / "old.nemo", config, state, mode="w:gz")
     codes = codec.encode(sound(codec, 10))
-    assert torch.equal(load("nanocodec-22k", tmp_path).decode(codes), codec.decode(codes))
+    assert torch.equal(load_codec("nanocodec-22k", tmp_path).decode(codes), codec.decode(codes))
 
 
 def test_the_fingerprint_is_of_what_makes_codes(codec, tmp_path):
     config, state = make_config(), make_state(make_config())
     state["audio_decoder.pre_conv.conv.bias"] += 1
-    other = load("nanocodec-22k", write_nemo(tmp_path / "a.nemo", config, state))
-    assert other.spec.fingerprint == codec.spec.fingerprint
+    write_nemo(tmp_path / "x.nemo", config, state)
+    assert load_codec("nanocodec-22k", tmp_path).spec.fingerprint == codec.spec.fingerprint
     state["audio_encoder.pre_conv.conv.bias"] += 1
-    other = load("nanocodec-22k", write_nemo(tmp_path / "b.nemo", config, state))
-    assert other.spec.fingerprint != codec.spec.fingerprint
+    write_nemo(tmp_path / "x.nemo", config, state)
+    assert load_codec("nanocodec-22k", tmp_path).spec.fingerprint != codec.spec.fingerprint
 
 
 class Trap:
@@ -411,35 +405,58 @@ class Trap:
         return (sys.exit, (1,))
 
 
-def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match="no codec 'nanocodec'; there is nanocodec-22k"):
-        load("nanocodec")
-    for name, hub in HUB.items():
-        with pytest.raises(
-            ValueError, match=rf"download \*.nemo from https://huggingface.co/{hub}"
-        ):
-            load(name)
-    with pytest.raises(ValueError, match=r"holds no \*.nemo"):
-        load("nanocodec-22k", tmp_path)
+def test_errors_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("nanocodec-22k", "nanocodec-22k-1.78", "nanocodec-22k-0.6"):
+        hub = PUBLISHED[name].hub
+        with pytest.raises(ValueError, match=rf"put \*.nemo of {hub} into .* {name}@FOLDER"):
+            load_codec(name)
+    with pytest.raises(ValueError, match=r"\*.nemo missing"):
+        load_codec("nanocodec-22k", tmp_path)
+    with pytest.raises(ValueError, match="8 streams and needs them all: 2 cannot"):
+        load_codec("nanocodec-22k:2", tmp_path)
     config, state = make_config(), make_state(make_config())
     path = tmp_path / "x.nemo"
     path.write_bytes(b"no tar at all")
     with pytest.raises(ValueError, match="damaged"):
-        load("nanocodec-22k", path)
+        load_codec("nanocodec-22k", tmp_path)
     write_nemo(path, config, {"audio_encoder.pre_conv.conv.bias": Trap()})
     with pytest.raises(ValueError, match="no plain checkpoint"):
-        load("nanocodec-22k", path)
+        load_codec("nanocodec-22k", tmp_path)
     write_nemo(path, {**config, "sample_rate": 44_100}, state)
-    with pytest.raises(ValueError, match="44100 Hz, which is not nanocodec-22k"):
-        load("nanocodec-22k", path)
+    with pytest.raises(ValueError, match="44100 Hz, not nanocodec-22k"):
+        load_codec("nanocodec-22k", tmp_path)
+    write_nemo(path, config, state)
+    with pytest.raises(ValueError, match=r"nanocodec-22k-0.6 has 4 codes a frame, not 8"):
+        load_codec("nanocodec-22k-0.6", tmp_path)
     older = {**config["audio_decoder"], "_target_": f"{MODULES}.HiFiGANDecoder"}
     write_nemo(path, {**config, "audio_decoder": older}, state)
     with pytest.raises(ValueError, match="HiFiGANDecoder, not CausalHiFiGANDecoder"):
-        load("nanocodec-22k", path)
+        load_codec("nanocodec-22k", tmp_path)
     write_nemo(path, {**config, "samples_per_frame": 7}, state)
     with pytest.raises(ValueError, match="do not make 7 samples a frame"):
-        load("nanocodec-22k", path)
+        load_codec("nanocodec-22k", tmp_path)
     del state["audio_decoder.post_conv.conv.bias"]
     write_nemo(path, config, state)
     with pytest.raises(ValueError, match="post_conv"):
-        load("nanocodec-22k", path)
+        load_codec("nanocodec-22k", tmp_path)
+    write_nemo(tmp_path / "y.nemo", config, state)
+    with pytest.raises(ValueError, match=r"holds x.nemo, y.nemo, not one \*.nemo"):
+        load_codec("nanocodec-22k", tmp_path)
+
+
+def test_weights_in_the_cache_of_the_hub_are_found(archive, tmp_path, monkeypatch):
+    from codeclm.codecs.published import weights
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    known = PUBLISHED["nanocodec-22k"]
+    assert weights.cached(known.hub, known.files) is None
+    repo, commit = tmp_path / f"models--{known.hub.replace('/', '--')}", "1" * 40
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    assert weights.cached(known.hub, known.files) is None
+    (repo / "snapshots" / commit / "any.nemo").symlink_to(archive / "tiny.nemo")
+    assert weights.cached(known.hub, known.files) == repo / "snapshots" / commit
+    given = load_codec("nanocodec-22k", archive).spec
+    assert load_codec("nanocodec-22k").spec == given

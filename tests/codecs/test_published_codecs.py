@@ -242,7 +242,7 @@ def test_blocks_do_not_change_anything(tiny, short_blocks):
 @pytest.mark.parametrize("seconds", [0.011, 0.5])
 def test_streamed_encoding_equals_offline(tiny, seconds):
     codec, spec = tiny.codec, tiny.codec.spec
-    wav = two_seconds(codec)[..., :-100]
+    wav = two_seconds(codec)[..., : round(min(2, 70 * seconds) * spec.sample_rate) - 100]
     state, parts = None, []
     for chunk in wav.split(round(seconds * spec.sample_rate), dim=2):
         tokens, state = codec.encode_chunk(chunk, state)
@@ -257,6 +257,8 @@ def test_streamed_encoding_equals_offline(tiny, seconds):
 def test_streamed_decoding_equals_offline(tiny, size):
     codec = tiny.codec
     tokens = codec.encode(two_seconds(codec, batch=2))
+    axis = codec.spec.time_axis
+    tokens = tokens.narrow(axis, 0, min(tokens.shape[axis], 60 * size))
     whole = codec.decode(tokens)
     parts = list(codec.stream(tokens.split(size, dim=codec.spec.time_axis)))
     assert near(torch.cat(parts, dim=2), whole)

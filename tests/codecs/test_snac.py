@@ -6,8 +6,10 @@ import sys
 import pytest
 import torch
 
-from codeclm.codecs.published.snac import Snac, from_rows, load, reach, to_rows, tree
-from codeclm.codecs.published.windows import Window
+from codeclm import load_codec
+from codeclm.codecs import PUBLISHED, codec_of
+from codeclm.codecs.published.snac import Snac, from_rows, reach, to_rows, tree
+from codeclm.tts import plan
 
 library = pytest.importorskip("snac")
 
@@ -31,14 +33,16 @@ def untrained(name, **changes):
 
 @pytest.fixture(scope="module", params=KINDS)
 def codec(request):
-    return Snac(request.param, untrained(request.param), "0" * 16)
+    return make(request.param)
+
+
+def make(name, **changes):
+    return Snac(name, untrained(name, **changes), len(PUBLISHED[name].spec.streams), "0" * 16)
 
 
 def shorten(codec, monkeypatch):
-    """Pieces of a few frames, so that a short sound has many."""
-    for name in ("hearing", "window"):
-        window = getattr(codec, name)
-        monkeypatch.setattr(codec, name, window._replace(most=window.unit))
+    """Blocks of a few frames, so that a short sound has many."""
+    monkeypatch.setattr(codec, "block", codec.group)
 
 
 def sound(codec, frames, batch=1):
@@ -67,22 +71,22 @@ def test_rows_and_codebooks_undo_each_other(strides):
 
 
 def test_each_row_names_its_ancestors():
-    codec = Snac("snac-24k", untrained("snac-24k"), "0" * 16)
-    depends = [stream.depends_on for stream in codec.spec.streams]
+    depends = [stream.depends_on for stream in make("snac-24k").spec.streams]
     assert depends == [(), (0,), (0, 1), (0, 1), (0,), (0, 4), (0, 4)]
 
 
 @pytest.mark.parametrize(
-    ("name", "rates", "attention", "strides", "hop", "rows", "bits"),
+    ("name", "rates", "attention", "strides", "bits"),
     [
-        (24_000, [2, 4, 8, 8], None, [4, 2, 1], 2048, 7, 984),
-        (32_000, [2, 3, 8, 8], 32, [8, 4, 2, 1], 3072, 15, 1875),
-        (44_100, [2, 3, 8, 8], 32, [8, 4, 2, 1], 3072, 15, 2584),
+        ("snac-24k", [2, 4, 8, 8], None, [4, 2, 1], 984),
+        ("snac-32k", [2, 3, 8, 8], 32, [8, 4, 2, 1], 1875),
+        ("snac-44k", [2, 3, 8, 8], 32, [8, 4, 2, 1], 2584),
     ],
 )
-def test_published_facts(name, rates, attention, strides, hop, rows, bits):
+def test_the_table_is_that_of_the_published_configurations(name, rates, attention, strides, bits):
+    known = PUBLISHED[name].spec
     model = library.SNAC(
-        sampling_rate=name,
+        sampling_rate=known.sample_rate,
         encoder_dim=4,
         encoder_rates=rates,
         decoder_dim=64,
@@ -90,12 +94,8 @@ def test_published_facts(name, rates, attention, strides, hop, rows, bits):
         attn_window_size=attention,
         vq_strides=strides,
     )
-    spec = Snac(f"snac-{name // 1000}k", model, "0" * 16).spec
-    assert (spec.sample_rate, spec.hop, len(spec.streams)) == (name, hop, rows)
-    assert round(spec.bitrate) == bits
-    assert {stream.size for stream in spec.streams} == {4096}
-    assert not spec.causal
-    assert 0 < spec.lookahead < 1.5 * name
+    assert Snac(name, model, len(known.streams), "").spec == known
+    assert round(known.bitrate) == bits
 
 
 def test_codes_are_those_of_the_library(codec):
@@ -119,7 +119,7 @@ def test_sound_is_that_of_the_library_given_the_same_noise(codec, monkeypatch):
         expected = model.decode(from_rows(codes, codec.tree))
     monkeypatch.undo()
     assert torch.allclose(codec.decode(codes), expected, atol=1e-5)
-    silent = Snac("silent", untrained(codec.spec.name, noise=False), "0" * 16)
+    silent = make(codec.spec.name, noise=False)
     assert not torch.allclose(codec.decode(codes), silent.decode(codes), atol=1e-2)
 
 
@@ -167,27 +167,27 @@ def test_a_state_can_be_continued_twice(codec):
 def test_sound_follows_by_what_the_decoder_sees(codec):
     codes = codec.encode(sound(codec, 40))
     hop = codec.spec.hop
-    assert 0 < codec.spec.decoder_lookahead <= codec.window.after * hop
     wav, _ = codec.decode_chunk(codes)
-    assert wav.shape[2] == (40 - codec.window.after) * hop
+    ahead = -(-codec.spec.decoder_lookahead // hop)
+    assert wav.shape[2] == -(-(40 - ahead) // codec.group) * codec.group * hop
     other = codes.clone()
     other[..., 30:] = (other[..., 30:] + 1) % 64
-    same = 28 // codec.window.unit * codec.window.unit * hop - codec.spec.decoder_lookahead
-    assert torch.allclose(
-        codec.decode(other)[..., :same], codec.decode(codes)[..., :same], atol=1e-5
-    )
+    same = 30 * hop - codec.spec.decoder_lookahead
+    sounds = codec.decode(other), codec.decode(codes)
+    assert torch.allclose(*(wav[..., :same] for wav in sounds), atol=1e-5)
 
 
 def test_an_output_sees_as_far_as_stated(codec):
-    encoder, unit = codec.model.encoder, codec.hearing.unit
+    encoder, unit = codec.model.encoder, codec.group * codec.spec.hop
     hop = int(codec.model.hop_length)
     before, after = reach(encoder.block)
-    first = codec.hearing.before + unit
+    first = codec.encoder_left * codec.spec.hop + unit
+    assert codec.spec.lookahead == after + unit - codec.spec.hop
     end = first + unit
 
     def middle(change_at=None):
         torch.manual_seed(1)
-        wav = torch.randn(1, 1, end + codec.hearing.after + unit) / 3
+        wav = torch.randn(1, 1, end + -(-after // unit) * unit + unit) / 3
         if change_at is not None:
             wav[..., change_at] += 9
         with torch.no_grad():
@@ -204,9 +204,10 @@ def test_a_long_sound_is_run_in_short_pieces(codec, monkeypatch):
     shorten(codec, monkeypatch)
     lengths = []
     run = codec._codes
-    monkeypatch.setattr(codec, "_codes", lambda wav, _: lengths.append(wav.shape[2]) or run(wav, 0))
+    monkeypatch.setattr(codec, "_codes", lambda wav: lengths.append(wav.shape[2]) or run(wav))
     codec.encode(sound(codec, 60))
-    assert max(lengths) <= sum(codec.hearing[1:])
+    ahead = codec.spec.lookahead + codec.group * codec.spec.hop
+    assert max(lengths) <= (codec.encoder_left + codec.group) * codec.spec.hop + ahead
     assert len(lengths) > 10
 
 
@@ -229,26 +230,37 @@ def test_weights_are_read_from_a_folder(tmp_path):
     from safetensors.torch import save_file
 
     model = save(tmp_path)
-    codec = load("snac-24k", tmp_path)
+    codec = load_codec("snac-24k", tmp_path)
     wav = sound(codec, 4)
     with torch.no_grad():
         assert torch.equal(codec.encode(wav), to_rows(model.encode(wav), codec.tree))
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "pytorch_model.bin").unlink()
-    assert load("snac-24k", str(tmp_path)).spec == codec.spec
+    assert load_codec("snac-24k", str(tmp_path)).spec == codec.spec
 
 
 def test_the_fingerprint_is_of_what_makes_codes(tmp_path):
     model = save(tmp_path)
-    mark = load("snac-24k", tmp_path).spec.fingerprint
+    mark = load_codec("snac-24k", tmp_path).spec.fingerprint
     with torch.no_grad():
         next(model.decoder.parameters()).add_(1)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    assert load("snac-24k", tmp_path).spec.fingerprint == mark
+    assert load_codec("snac-24k", tmp_path).spec.fingerprint == mark
     with torch.no_grad():
         next(model.quantizer.parameters()).add_(1)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    assert load("snac-24k", tmp_path).spec.fingerprint != mark
+    assert load_codec("snac-24k", tmp_path).spec.fingerprint != mark
+
+
+def test_the_rest_of_the_house_takes_it(tmp_path):
+    save(tmp_path)
+    given = f"snac-24k@{tmp_path}"
+    spec = load_codec(given).spec
+    assert codec_of(spec, given, "x was made with").spec == spec
+    model = ["model.width=32", "model.depth=1", "model.heads=2", "model.inner=64"]
+    made = [f"data={tmp_path / 'data'}", f"out={tmp_path / 'tts'}", "name=t", "steps=1", *model]
+    found = plan.run(None, [*made, "model.layout=flatten", "model.head=linear"], given, 0)
+    assert "snac-24k" in plan.render(found)
 
 
 class Trap:
@@ -257,27 +269,25 @@ class Trap:
 
 
 def test_errors_say_what_to_do(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="no codec 'snac-8k'; there is snac-24k"):
-        load("snac-8k")
-    with pytest.raises(ValueError, match=r"huggingface.co/hubertsiuzdak/snac_24khz into a folder"):
-        load("snac-24k")
-    with pytest.raises(ValueError, match="no folder"):
-        load("snac-24k", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no config.json"):
-        load("snac-24k", tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"model.safetensors or pytorch_model.bin of hubert"):
+        load_codec("snac-24k")
+    with pytest.raises(ValueError, match="give a folder"):
+        load_codec("snac-24k", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"config.json, model.safetensors or .* missing"):
+        load_codec("snac-24k", tmp_path)
     save(tmp_path)
-    with pytest.raises(ValueError, match="24000 Hz, which is not snac-32k"):
-        load("snac-32k", tmp_path)
+    with pytest.raises(ValueError, match="7 streams and needs them all: 3 cannot"):
+        load_codec("snac-24k:3", tmp_path)
+    assert load_codec(f"snac-24k:7@{tmp_path}").spec.name == "snac-24k"
+    with pytest.raises(ValueError, match="24000 Hz, not snac-32k"):
+        load_codec("snac-32k", tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="is damaged"):
+        load_codec("snac-24k", tmp_path)
     torch.save({"encoder": Trap()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="no plain checkpoint"):
-        load("snac-24k", tmp_path)
-    (tmp_path / "pytorch_model.bin").unlink()
-    with pytest.raises(ValueError, match=r"holds no model.safetensors or pytorch_model.bin"):
-        load("snac-24k", tmp_path)
+        load_codec("snac-24k", tmp_path)
     monkeypatch.setitem(sys.modules, "snac", None)
     with pytest.raises(ValueError, match=r"pip install 'codeclm\[codecs\]'"):
-        load("snac-24k", tmp_path)
-
-
-def test_windows_are_whole_units():
-    assert Window.around(4, 5, 0, 9) == Window(4, 8, 4, 12)
+        load_codec("snac-24k", tmp_path)

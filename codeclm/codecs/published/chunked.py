@@ -32,10 +32,14 @@ class ChunkedCodec(Codec):
     Attributes:
         block: frames the networks see at a time.
         warm_up: frames the first block has at least, unless the stream is shorter.
+        group: frames that the networks only take together. Blocks are whole groups but at the end
+            of a stream, `block` is a multiple, and the look-aheads of the spec are those of the
+            first frame of a group.
     """
 
     block: int = 0
     warm_up: int = 1
+    group: int = 1
 
     @abstractmethod
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
@@ -98,8 +102,9 @@ class ChunkedCodec(Codec):
         """Takes from `waiting` whatever can be done now; a frame is `unit` of it, then `ahead`."""
         made: list[Tensor] = []
         while True:
-            known = waiting.shape[axis] - (0 if last else ahead)
-            frames = min(self.block, max(0, known) // unit)
+            known = max(0, waiting.shape[axis] - (0 if last else ahead)) // unit
+            groups = -(-known // self.group)  # who knows enough for the first frame does for all
+            frames = min(self.block, groups * self.group, waiting.shape[axis] // unit)
             if frames == 0 or (past is None and not last and frames < self.warm_up):
                 return made, StreamState(past, waiting.clone())  # not a view of all that came
             size = min(waiting.shape[axis], frames * unit + ahead)

@@ -12,9 +12,8 @@ written to disk. All of them hear and make 22,050 Hz:
     nanocodec-22k-1.78   1764               12.5               13 of [8, 7, 6, 6]     1784
     nanocodec-22k-0.6    1764               12.5               4  of [9, 8, 8, 7]     599
 
-Decoding is exact chunk by chunk: every causal convolution keeps the inputs it will need again. A
-whole sound is encoded in pieces that overlap by all that the encoder sees, so that the codes are
-those of the whole, in bounded memory.
+Decoding is exact chunk by chunk: every causal convolution keeps the inputs it will need again.
+Blocks are encoded with all that the encoder sees around them, so that they equal the whole.
 """
 
 import math
@@ -30,20 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeclm import checkpoint
-from codeclm.codecs.base import Codec, CodecSpec, Stream
+from codeclm.codecs.base import CodecSpec, Stream
 from codeclm.codecs.levels import code_to_levels, levels_to_code
-from codeclm.codecs.published.download import damaged, find_file, find_folder
-from codeclm.codecs.published.windows import Held, Window, advance
+from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec, with_context
+from codeclm.codecs.published.weights import damaged, the_file
 from codeclm.config import parse_yaml
 
-HUB = {
-    "nanocodec-22k": "nvidia/nemo-nano-codec-22khz-1.89kbps-21.5fps",
-    "nanocodec-22k-1.78": "nvidia/nemo-nano-codec-22khz-1.78kbps-12.5fps",
-    "nanocodec-22k-0.6": "nvidia/nemo-nano-codec-22khz-0.6kbps-12.5fps",
-}
 PadMode = Literal["zeros", "reflect", "replicate"]
-SECONDS = 10  # of sound in a piece for the encoder, which computes 1 to 2 seconds more
-FRAMES = 25  # in a piece for the decoder, which computes nothing twice
 PARTS = {
     "audio_encoder": "HiFiGANEncoder",
     "vector_quantizer": "GroupFiniteScalarQuantizer",
@@ -304,18 +296,24 @@ class GroupFSQ:
         return points.transpose(2, 3).flatten(1, 2)
 
 
-class NanoCodec(Codec):
-    """A frozen NanoCodec."""
+class NanoCodec(ChunkedCodec):
+    """NanoCodec, whose decoder remembers; the encoder computes frames again where blocks meet."""
 
     def __init__(
-        self, name: str, config: NanoCodecConfig, encoder: Encoder, decoder: Decoder, mark: str
+        self,
+        name: str,
+        config: NanoCodecConfig,
+        parts: tuple[Encoder, Decoder],
+        streams: int,
+        mark: str,
     ) -> None:
-        self.encoder = encoder.eval().requires_grad_(False)
-        self.decoder = decoder.eval().requires_grad_(False)
+        self.encoder, self.decoder = (part.eval().requires_grad_(False) for part in parts)
         self.quantizer = GroupFSQ(config.vector_quantizer)
+        if streams != self.quantizer.groups:
+            raise ValueError(f"{name} has {streams} codes a frame, not {self.quantizer.groups}")
         hop = config.samples_per_frame
         before, after = reach(config.audio_encoder)
-        self.hearing = Window.around(hop, before, after, SECONDS * config.sample_rate)
+        self.encoder_left = -(-before // hop)
         stream = Stream(math.prod(self.quantizer.levels), levels=self.quantizer.levels)
         self.spec = CodecSpec(
             name=name,
@@ -327,63 +325,35 @@ class NanoCodec(Codec):
             lookahead=after,
             fingerprint=mark,
         )
+        self.block = round(BLOCK_SECONDS * self.spec.frame_rate)
 
-    @torch.inference_mode()
-    def encode_chunk(
-        self, wav: Tensor, state: Held | None = None, last: bool = False
-    ) -> tuple[Tensor, Held]:
-        if last:
-            total = wav.shape[-1] + (state.start + state.inputs.shape[-1] if state else 0)
-            wav = F.pad(wav, (0, -total % self.spec.hop))
-        pieces, state = advance(self._codes, wav, state, self.hearing, last)
-        nothing = wav.new_zeros(len(wav), len(self.spec.streams), 0, dtype=torch.long)
-        return torch.cat([nothing, *pieces], dim=2), state
+    @classmethod
+    def load(cls, name: str, folder: Path, streams: int) -> "NanoCodec":
+        """Reads the .nemo archive of the folder."""
+        path = the_file(folder, "*.nemo")
+        raw, tensors = read_nemo(path)
+        config = read_config(path, raw)
+        if config.sample_rate != 22_050:
+            raise ValueError(f"{path} holds a codec of {config.sample_rate} Hz, not {name}")
+        encoder, decoder = Encoder(config.audio_encoder), Decoder(config.audio_decoder)
+        try:
+            parts = plain_names(tensors)
+            encoder.load_state_dict(parts["audio_encoder"])
+            decoder.load_state_dict(parts["audio_decoder"])
+        except (KeyError, RuntimeError) as error:
+            raise damaged(path, error) from None
+        levels = torch.tensor(config.vector_quantizer.num_levels_per_group)
+        return cls(name, config, (encoder, decoder), streams, token_fingerprint(tensors, levels))
 
-    @torch.inference_mode()
-    def decode_chunk(
-        self, tokens: Tensor, state: list[Tensor] | None = None, last: bool = False
-    ) -> tuple[Tensor, list[Tensor] | None]:
-        pieces = [torch.zeros(len(tokens), 1, 0, device=tokens.device)]
-        for piece in torch.split(tokens, FRAMES, dim=2):
-            if piece.shape[2]:
-                past = Past(state)
-                pieces.append(self.decoder(self.quantizer.latent(piece), past))
-                state = past.kept
-        return torch.cat(pieces, dim=2), state
+    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        def codes(sound: Tensor) -> Tensor:
+            return self.quantizer.codes(self.encoder(sound))
 
-    def _codes(self, wav: Tensor, _: int) -> Tensor:
-        return self.quantizer.codes(self.encoder(wav))
+        return with_context(codes, wav, frames, past, self.encoder_left, (self.spec.hop, 1))
 
-
-def load(name: str, weights: str | Path | None = None) -> NanoCodec:
-    """A NanoCodec by name.
-
-    Args:
-        name: one of `HUB`.
-        weights: a .nemo file, a folder that holds one, or a hub name; None: the name in `HUB`.
-
-    Raises:
-        ValueError: unknown name, or weights that are missing, damaged or of another codec.
-    """
-    if name not in HUB:
-        raise ValueError(f"no codec {name!r}; there is {', '.join(HUB)}")
-    place = HUB[name] if weights is None else weights
-    path = Path(place).expanduser()
-    if not path.is_file():
-        path = find_file(name, find_folder(name, place, ["*.nemo"]), ["*.nemo"])
-    raw, tensors = read_nemo(path)
-    config = read_config(path, raw)
-    if config.sample_rate != 22_050:
-        raise ValueError(f"{path} holds a codec of {config.sample_rate} Hz, which is not {name}")
-    encoder, decoder = Encoder(config.audio_encoder), Decoder(config.audio_decoder)
-    try:
-        parts = plain_names(tensors)
-        encoder.load_state_dict(parts["audio_encoder"])
-        decoder.load_state_dict(parts["audio_decoder"])
-    except (KeyError, RuntimeError) as error:
-        raise damaged(path, error) from None
-    levels = torch.tensor(config.vector_quantizer.num_levels_per_group)
-    return NanoCodec(name, config, encoder, decoder, token_fingerprint(tensors, levels))
+    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        new = Past(past)
+        return self.decoder(self.quantizer.latent(tokens), new), new.kept
 
 
 def read_nemo(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -11,12 +11,9 @@ Of speech, libopus keeps the band up to 4 kHz at 6 kb/s, up to 8 kHz at 12 kb/s,
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
-
-HUB = dict.fromkeys(("opus-6k", "opus-12k", "opus-24k"), "")  # there are no weights
 
 _LEAST, _MOST = 6_000, 256_000  # bits a second of one channel between which libsndfile goes
 
@@ -87,19 +84,6 @@ class Opus:
             return 0.0
         seconds = wav.shape[0] * wav.shape[2] / self.sample_rate
         return sum(bits(file) for file in self.encode(wav)) / seconds
-
-
-def load(name: str, weights: str | Path | None = None) -> Opus:
-    """Opus by name: opus-6k, opus-12k or opus-24k.
-
-    Raises:
-        ValueError: unknown name, or weights, of which it has none.
-    """
-    if name not in HUB:
-        raise ValueError(f"no codec {name!r}; there is {', '.join(HUB)}")
-    if weights is not None:
-        raise ValueError(f"codec {name} has no weights: leave {weights} out")
-    return Opus(name, 1000 * int(name.removeprefix("opus-").removesuffix("k")))
 
 
 def bits(file: bytes) -> int:

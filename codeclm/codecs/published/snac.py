@@ -10,8 +10,8 @@ codes, [c0, c1a, c2a, c2b, c1b, c2c, c2d], the order in which Orpheus and its ki
     snac-32k   32,000 Hz     3072 samples    15 = 1 + 2 + 4 + 8    1875
     snac-44k   44,100 Hz     3072 samples    15 = 1 + 2 + 4 + 8    2584
 
-Encoder and decoder both look ahead. Whole sounds are cut into pieces that overlap by all that the
-networks see, so that any length runs in bounded memory and the codes are those of the whole.
+Encoder and decoder both look ahead. Blocks are computed with all that the networks see around them,
+so that they equal the whole, and that is what a stream waits for.
 
 The decoder mixes noise into the sound, drawn anew at every call of the package. Here the noise is
 the same at the same place of every sound, so that decoding can be repeated and streamed. The 32 and
@@ -20,64 +20,55 @@ blocks; here the frames that hold only padding are left out, and where a number 
 multiple of four the decoder gets frames of silence in their place.
 """
 
+import json
 import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from codeclm import checkpoint
-from codeclm.codecs.base import Codec, CodecSpec, Stream
-from codeclm.codecs.published.download import (
-    damaged,
-    find_file,
-    find_folder,
-    read_json,
-    read_tensors,
-)
-from codeclm.codecs.published.windows import Held, Window, advance
+from codeclm.codecs.base import CodecSpec, Stream
+from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec, with_context
+from codeclm.codecs.published.weights import damaged, library, load_tensors, token_fingerprint
 
-if TYPE_CHECKING:
-    from snac import SNAC
-
-HUB = {
-    "snac-24k": "hubertsiuzdak/snac_24khz",
-    "snac-32k": "hubertsiuzdak/snac_32khz",
-    "snac-44k": "hubertsiuzdak/snac_44khz",
-}
-SECONDS = 10  # of sound in a piece
 NOISE = 1 << 16  # samples after which the decoder's noise repeats
 
 Tree = tuple[tuple[int, int], ...]  # for each row its codebook, and its place there in the frame
 
 
-class Snac(Codec):
-    """A frozen SNAC. A stream of sound follows its codes by what the decoder sees ahead."""
+class Snac(ChunkedCodec):
+    """SNAC; frames are computed again where blocks meet."""
 
-    def __init__(self, name: str, model: "SNAC", mark: str) -> None:
+    def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
+        self.tree = tree(model.vq_strides)
+        if streams != len(self.tree):
+            raise ValueError(f"{name} has {streams} codes a frame, not {len(self.tree)}")
         for module in model.modules():
             if parametrize.is_parametrized(module):
                 parametrize.remove_parametrizations(module, "weight")
         self.model = model.eval().requires_grad_(False)
-        self.tree = tree(model.vq_strides)
         coarse = model.vq_strides[0]
-        hop = int(model.hop_length) * coarse
-        block = math.lcm(coarse, model.attn_window_size or 1) // coarse
-        most = SECONDS * model.sampling_rate
+        latent = int(model.hop_length)
+        hop = latent * coarse
+        self.group = math.lcm(coarse, model.attn_window_size or 1) // coarse
+        self.block = int(BLOCK_SECONDS * model.sampling_rate / hop) // self.group * self.group
         before, after = reach(model.encoder.block)
-        self.hearing = Window.around(block * hop, before, after, most)
         past, future = reach(model.decoder.model)
-        self.window = Window.around(block, -(-past // coarse), -(-future // coarse), most // hop)
+        self.encoder_left = self._groups(before, hop)
+        self.decoder_left = self._groups(past, coarse)
         self._noise = torch.randn(
-            len(model.decoder_rates), NOISE, generator=torch.Generator().manual_seed(0)
+            *(len(model.decoder_rates), NOISE),
+            generator=torch.Generator().manual_seed(0),
+            device="cpu",
         )
         rows = {place: row for row, place in enumerate(self.tree)}
         per_frame = [coarse // stride for stride in model.vq_strides]
+        rest = (self.group - 1) * hop  # of the group of the first frame in it
         self.spec = CodecSpec(
             name=name,
             family="rvq",
@@ -94,48 +85,56 @@ class Snac(Codec):
                 for level, place in self.tree
             ),
             causal=False,
-            lookahead=after,
-            decoder_lookahead=future * int(model.hop_length),
+            lookahead=rest + after,
+            decoder_lookahead=rest + future * latent,
             fingerprint=mark,
         )
 
-    @torch.inference_mode()
-    def encode_chunk(
-        self, wav: Tensor, state: Held | None = None, last: bool = False
-    ) -> tuple[Tensor, Held]:
-        made = state.done if state else 0
-        total = wav.shape[-1] + (state.start + state.inputs.shape[-1] if state else 0)
-        if last:
-            wav = F.pad(wav, (0, -total % self.hearing.unit))
-        pieces, state = advance(self._codes, wav, state, self.hearing, last)
-        nothing = wav.new_zeros(len(wav), len(self.tree), 0, dtype=torch.long)
-        codes = torch.cat([nothing, *pieces], dim=2)
-        if last:
-            codes = codes[..., : self.spec.frames(total) - made // self.spec.hop]
-        return codes, state
+    @classmethod
+    def load(cls, name: str, folder: Path, streams: int) -> "Snac":
+        """Reads the folder as the package `snac` has it."""
+        network = library("snac", "codecs").SNAC
+        tensors = load_tensors(folder)
+        try:
+            model = network(**json.loads((folder / "config.json").read_text("utf-8")))
+            model.load_state_dict(tensors)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise damaged(folder, error) from None
+        if f"snac-{model.sampling_rate // 1000}k" != name:
+            raise ValueError(f"{folder} holds a SNAC of {model.sampling_rate} Hz, not {name}")
+        return cls(name, model, streams, token_fingerprint(folder, ("decoder.",)))
 
-    @torch.inference_mode()
-    def decode_chunk(
-        self, tokens: Tensor, state: Held | None = None, last: bool = False
-    ) -> tuple[Tensor, Held]:
-        unit, hop = self.window.unit, self.spec.hop
-        made = state.done if state else 0
-        total = tokens.shape[2] + (state.start + state.inputs.shape[2] if state else 0)
-        if last and total % unit:
-            rest = self._silence[..., total % unit :].expand(len(tokens), -1, -1)
-            tokens = torch.cat([tokens, rest], dim=2)
-        pieces, state = advance(self._sound, tokens, state, self.window, last)
-        nothing = torch.zeros(len(tokens), 1, 0, device=tokens.device)
-        wav = torch.cat([nothing, *pieces], dim=2)
-        return wav[..., : (total - made) * hop], state
+    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        return with_context(self._codes, wav, frames, past, self.encoder_left, (self.spec.hop, 1))
 
-    def _codes(self, wav: Tensor, _: int) -> Tensor:
-        """[B, 1, n] samples, whole blocks, to [B, K, T]."""
+    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        done, before = past or (0, None)
+        start = done - (0 if before is None else before.shape[2])
+
+        def sound(codes: Tensor) -> Tensor:
+            return self._sound(codes, start)
+
+        wav, before = with_context(
+            sound, tokens, frames, before, self.decoder_left, (1, self.spec.hop)
+        )
+        return wav, (done + frames, before)
+
+    def _groups(self, sees: int, frame: int) -> int:
+        """Frames, of whole groups, that hold what a network sees."""
+        return -(-sees // (self.group * frame)) * self.group
+
+    def _codes(self, wav: Tensor) -> Tensor:
+        """[B, 1, n] samples, with silence to make the last group whole, to [B, K, T]."""
+        wav = F.pad(wav, (0, -wav.shape[2] % (self.group * self.spec.hop)))
         _, codes = self.model.quantizer(self.model.encoder(wav))
         return to_rows(codes, self.tree)
 
     def _sound(self, tokens: Tensor, start: int) -> Tensor:
-        """[B, K, T] codes from frame `start` on, whole blocks, to samples [B, 1, T * hop]."""
+        """[B, K, T] codes from frame `start` on to samples of at least these frames."""
+        rest = tokens.shape[2] % self.group
+        if rest:
+            silence = self._silence[..., rest:].expand(len(tokens), -1, -1)
+            tokens = torch.cat([tokens, silence], dim=2)
         latent = self.model.quantizer.from_codes(from_rows(tokens, self.tree))
         first = start * self.model.vq_strides[0]
         noise = iter(self._noise)
@@ -145,59 +144,19 @@ class Snac(Codec):
             if type(layer).__name__ == "NoiseBlock":
                 rate = x.shape[-1] // latent.shape[-1]
                 place = (first * rate + torch.arange(x.shape[-1])) % NOISE
-                x = x + next(noise)[place].to(x.device) * layer.linear(x)
+                x = x + next(noise)[place].to(x) * layer.linear(x)
             else:
                 x = layer(x)
         return x
 
     @cached_property
     def _silence(self) -> Tensor:
-        """The codes of a block of silence among silence, [1, K, block]."""
-        unit, before, after, _ = self.hearing
-        codes = self._codes(torch.zeros(1, 1, before + unit + after), 0)
-        first = before // self.spec.hop
-        return codes[..., first : first + unit // self.spec.hop]
-
-
-def load(name: str, weights: str | Path | None = None) -> Snac:
-    """A SNAC by name.
-
-    Args:
-        name: one of `HUB`.
-        weights: a folder with config.json and pytorch_model.bin or model.safetensors, or a hub
-            name; None: the name in `HUB`.
-
-    Raises:
-        ValueError: unknown name, the package is missing, or weights that are missing or unfit.
-    """
-    if name not in HUB:
-        raise ValueError(f"no codec {name!r}; there is {', '.join(HUB)}")
-    try:
-        from snac import SNAC
-    except ImportError:
-        raise ValueError(
-            f"codec {name} needs the package snac: pip install 'codeclm[codecs]'"
-        ) from None
-
-    files = ("config.json", "model.safetensors", "pytorch_model.bin")
-    folder = find_folder(name, HUB[name] if weights is None else weights, files)
-    config = read_json(find_file(name, folder, files[:1]))
-    path = find_file(name, folder, files[1:])
-    tensors = read_tensors(path)
-    try:
-        model = SNAC(**config)
-        model.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise damaged(path, error) from None
-    if f"snac-{model.sampling_rate // 1000}k" != name:
-        raise ValueError(f"{folder} holds a codec of {model.sampling_rate} Hz, which is not {name}")
-    return Snac(name, model, token_fingerprint(tensors))
-
-
-def token_fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Of the weights that give tokens their meaning: encoder and quantizer."""
-    meaning = {k: v for k, v in tensors.items() if not k.startswith("decoder.")}
-    return checkpoint.fingerprint(meaning)
+        """The codes of a group of silence among silence, [1, K, group]."""
+        ahead = -(-self.spec.lookahead // self.spec.hop)
+        weight = next(self.model.parameters())
+        frames = self.encoder_left + self.group + ahead
+        codes = self._codes(weight.new_zeros(1, 1, frames * self.spec.hop))
+        return codes[..., self.encoder_left : self.encoder_left + self.group]
 
 
 def tree(strides: list[int]) -> Tree:

@@ -1,68 +1,133 @@
-"""Where the weights of published codecs lie, and how they are read: safetensors, never a pickle.
+"""Where the weights of published codecs lie, and how they are read: tensors, and nothing that runs.
 
-A folder as the hub has it: config.json and model.safetensors. It is found by its own path, in the
-cache of the hub, or downloaded.
+A folder as the hub has it, usually config.json and model.safetensors. It is found by its own path,
+in the cache of the hub, or downloaded.
 """
 
 import json
+import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeclm import checkpoint
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FILES = ("config.json", "model.safetensors")
+TENSORS = "model.safetensors|pytorch_model.bin"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
-def find(codec: str, given: str | Path) -> Path:
+def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
     """The folder of the weights, downloaded if need be.
 
     Args:
         codec: the name of the codec, for the messages.
         given: a folder, or a hub name "owner/name[@revision]".
+        files: what the folder has to hold: names or patterns, alternatives as in "a|b".
 
     Raises:
         ValueError: no such folder, an incomplete one, or a download that failed.
     """
     folder = Path(given).expanduser()
     if folder.is_dir():
-        missing = [file for file in FILES if not (folder / file).is_file()]
+        missing = [each for each in files if not _matches(folder, each)]
         if missing:
             raise ValueError(
-                f"{folder} does not hold the weights of {codec}: {', '.join(missing)} missing "
-                f"(it needs {' and '.join(FILES)})"
+                f"{folder} does not hold the weights of {codec}: {_told(missing, ', ')} missing "
+                f"(it needs {_told(files)})"
             )
         return folder
     if folder.exists() or isinstance(given, Path) or not _HUB_NAME.fullmatch(given):
         raise ValueError(f"no weights of {codec} at {given}: give a folder or a hub name")
-    return cached(given) or _download(codec, given)
+    return cached(given, files) or _download(codec, given, files)
 
 
-def cached(hub: str) -> Path | None:
+def cached(hub: str, files: tuple[str, ...] = FILES) -> Path | None:
     """The folder of these weights in the cache of the hub; None: not downloaded yet."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     repo, _, revision = hub.partition("@")
-    found = [try_to_load_from_cache(repo, file, revision=revision or None) for file in FILES]
-    return Path(str(found[0])).parent if all(isinstance(file, str) for file in found) else None
+    try:
+        found = snapshot_download(repo, revision=revision or None, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    folder = Path(found)
+    return folder if all(_matches(folder, each) for each in files) else None
 
 
-def _download(codec: str, hub: str) -> Path:
+def _download(codec: str, hub: str, files: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     repo, _, revision = hub.partition("@")
+    wanted = [name for each in files for name in each.split("|")]
     try:
-        folder = snapshot_download(repo, revision=revision or None, allow_patterns=list(FILES))
+        folder = snapshot_download(repo, revision=revision or None, allow_patterns=wanted)
     except (OSError, HfHubHTTPError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"the weights of {codec} are not here, and downloading {hub} failed ({reason}); "
-            f"without a network, put {' and '.join(FILES)} of {repo} into a folder and name the "
+            f"without a network, put {_told(files)} of {repo} into a folder and name the "
             f"codec {codec}@FOLDER"
         ) from error
-    return find(codec, Path(folder))
+    return find(codec, Path(folder), files)
+
+
+def _matches(folder: Path, alternatives: str) -> list[Path]:
+    """The files that the first alternative with any finds."""
+    for pattern in alternatives.split("|"):
+        if found := sorted(folder.glob(pattern)):
+            return found
+    return []
+
+
+def _told(files: tuple[str, ...] | list[str], between: str = " and ") -> str:
+    return between.join(each.replace("|", " or ") for each in files)
+
+
+def the_file(folder: Path, alternatives: str) -> Path:
+    """The one file of a folder that goes by the first of these names or patterns that any has.
+
+    Raises:
+        ValueError: there are several, or none.
+    """
+    found = _matches(folder, alternatives)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "no file"
+        raise ValueError(f"{folder} holds {names}, not one {_told([alternatives])}")
+    return found[0]
+
+
+def load_tensors(folder: Path) -> dict[str, "Tensor"]:
+    """The tensors of a folder, by their names.
+
+    Raises:
+        ValueError: the file is damaged, or holds objects that are no tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = the_file(folder, TENSORS)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (
+        *(SafetensorError, pickle.UnpicklingError),
+        *(OSError, EOFError, RuntimeError, TypeError, ValueError),
+    ) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, reason: object) -> ValueError:
+    """The error that says so in one line."""
+    text = " ".join(str(reason).split())[:300]
+    return ValueError(f"{path} is damaged or no plain checkpoint ({text}); download it again")
 
 
 def load_model(model: Any, folder: Path) -> Any:
@@ -103,9 +168,7 @@ def token_fingerprint(folder: Path, decoding: tuple[str, ...]) -> str:
         folder: as `find` gives it.
         decoding: how the names of all other tensors begin.
     """
-    from safetensors.torch import load_file
-
-    tensors = load_file(folder / FILES[1])
+    tensors = load_tensors(folder)
     return checkpoint.fingerprint({k: v for k, v in tensors.items() if not k.startswith(decoding)})
 
 
