@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import codeclm
 from codeclm import audio
 from codeclm.cli import app
-from codeclm.codecs import HOUSE, PUBLISHED
+from codeclm.codecs import HOUSE, PUBLISHED, YARDSTICKS
 from codeclm.codecs.house.features import log_mel
 
 STARTER = Path(codeclm.__file__).parent / "starter"
@@ -143,7 +143,7 @@ def test_stock_voices_and_codecs_are_listed(command):
     ]
     code, out, _ = command("codec", "list")
     assert code == 0
-    assert [line.split(":")[0] for line in out.splitlines()] == [*HOUSE, *PUBLISHED]
+    assert [line.split(":")[0] for line in out.splitlines()] == [*HOUSE, *PUBLISHED, *YARDSTICKS]
 
 
 @pytest.mark.parametrize("name", HOUSE)
