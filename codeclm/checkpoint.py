@@ -29,7 +29,7 @@ WEIGHTS, CONFIG, META = "weights.safetensors", "config.yaml", "meta.json"
 FILES = (WEIGHTS, CONFIG, META)
 
 _STARTER = Path(__file__).parent / "starter"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def resolve(name: str | Path) -> Path:
         return _complete(folder)
     if folder.exists():
         raise ValueError(f"{text} is a file; give the folder that holds {', '.join(FILES)}")
-    if isinstance(name, str) and _HUB_NAME.fullmatch(text):
+    if isinstance(name, str) and HUB_NAME.fullmatch(text):
         return _complete(_download(text))
     raise ValueError(
         f"no model {text!r}: not a folder here; "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from codeclm import checkpoint
-from codeclm.codecs.base import Codec, CodecSpec, Stream
+from codeclm.codecs.base import Codec, CodecSpec, Stream, residual_streams
 
 __all__ = [
     "HOUSE",
@@ -43,15 +43,6 @@ class Published(NamedTuple):
     spec: CodecSpec
     files: tuple[str, ...] = ("config.json", "model.safetensors")
     fewer: bool = True
-
-
-def _rvq(streams: int, size: int) -> tuple[Stream, ...]:
-    return tuple(Stream(size, depends_on=tuple(range(k))) for k in range(streams))
-
-
-def _split_rvq(streams: int, size: int) -> tuple[Stream, ...]:
-    acoustic = (Stream(size, depends_on=tuple(range(1, k))) for k in range(1, streams))
-    return (Stream(size, "semantic"), *acoustic)
 
 
 def _tree(levels: int) -> tuple[Stream, ...]:
@@ -94,27 +85,42 @@ PUBLISHED = {
     "encodec-24k": Published(
         "encodec:Encodec",
         "facebook/encodec_24khz",
-        CodecSpec("encodec-24k", "rvq", 24_000, 320, _rvq(8, 1024), True, 0, ""),
+        CodecSpec("encodec-24k", "rvq", 24_000, 320, residual_streams(1024, 8), True, 0, ""),
     ),
     "dac-16k": Published(
         "dac:Dac",
         "descript/dac_16khz",
-        CodecSpec("dac-16k", "rvq", 16_000, 320, _rvq(12, 1024), False, 2501, "", 0, 3520),
+        CodecSpec(
+            "dac-16k", "rvq", 16_000, 320, residual_streams(1024, 12), False, 2501, "", 0, 3520
+        ),
     ),
     "dac-24k": Published(
         "dac:Dac",
         "descript/dac_24khz",
-        CodecSpec("dac-24k", "rvq", 24_000, 320, _rvq(32, 1024), False, 2501, "", 0, 3520),
+        CodecSpec(
+            "dac-24k", "rvq", 24_000, 320, residual_streams(1024, 32), False, 2501, "", 0, 3520
+        ),
     ),
     "dac-44k": Published(
         "dac:Dac",
         "descript/dac_44khz",
-        CodecSpec("dac-44k", "rvq", 44_100, 512, _rvq(9, 1024), False, 3733, "", 0, 5120),
+        CodecSpec(
+            "dac-44k", "rvq", 44_100, 512, residual_streams(1024, 9), False, 3733, "", 0, 5120
+        ),
     ),
     "mimi": Published(
         "mimi:Mimi",
         "kyutai/mimi",
-        CodecSpec("mimi", "semantic-rvq", 24_000, 1920, _split_rvq(8, 2048), True, 0, ""),
+        CodecSpec(
+            name="mimi",
+            family="semantic-rvq",
+            sample_rate=24_000,
+            hop=1920,
+            streams=(Stream(2048, "semantic"), *residual_streams(2048, 8, begin=1, since=1)),
+            causal=True,
+            lookahead=0,
+            fingerprint="",
+        ),
     ),
     "pocket-vae": Published(
         "pocket:Pocket",

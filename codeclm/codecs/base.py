@@ -29,6 +29,18 @@ class Stream:
     levels: tuple[int, ...] = ()
 
 
+def residual_streams(size: int, count: int, begin: int = 0, since: int = 0) -> tuple[Stream, ...]:
+    """Rows `begin` to `count` - 1 of a code matrix: each codes what those since `since` left over.
+
+    Args:
+        size: codes of each.
+        count: rows of the matrix.
+        begin: number of the first of these rows.
+        since: number of the first row that they need.
+    """
+    return tuple(Stream(size, depends_on=tuple(range(since, k))) for k in range(begin, count))
+
+
 @dataclass(frozen=True)
 class CodecSpec:
     """The facts about a codec that a language model, a shard and a latency budget need.

@@ -15,9 +15,8 @@ EMPTY, END = -1, -2  # in a slot: its stream has not begun, its stream is over
 class CodeEmbedding(nn.Module):
     """Slots [..., C] to vectors [..., D]. A slot holds a code, `EMPTY` or `END`.
 
-    FSQ codes are points in a small space, and one linear layer can read them all (`points`, as
-    NanoCodec's language models do not, but could); otherwise each stream has a table. The vectors
-    of the slots of a step are added, or averaged.
+    FSQ codes are points in a small space, and one linear layer can read them all (`points`);
+    otherwise each stream has a table. The vectors of the slots of a step are added, or averaged.
 
     Args:
         streams: the K streams whose codes are read.

@@ -87,12 +87,12 @@ def speaking(
         weights: of a finished model.
         llm: the config of a pretrained LLM, if that is what it was made from.
     """
-    bodies: dict[str, dict[str, Tensor]] = {"backbone.": {}, "head.body.": {}}
+    bodies: dict[str, dict[str, Tensor]] = {"backbone.": {}}
+    if isinstance(model.head, DepthHead):
+        bodies["head.body."] = {}
     rest: dict[str, Tensor] = {}
     for key, tensor in weights.items():
         prefix = next((p for p in bodies if key.startswith(p)), "")
-        if prefix == "head.body." and not isinstance(model.head, DepthHead):
-            prefix = ""
         bodies.get(prefix, rest)[key.removeprefix(prefix)] = tensor
     model.load_state_dict(rest)
     if isinstance(model.head, DepthHead):

@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codeclm.codecs import CodecSpec
 from codeclm.data_prep.shards import Item
 from codeclm.tts.data import Sequences
-from codeclm.tts.model import Batch, SpeechLM
+from codeclm.tts.model import SpeechLM
 from codeclm.tts.train import TtsTraining
 
 CLIP = 5  # seconds of an utterance of random codes
@@ -99,7 +99,6 @@ def measure(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )
     model, optimizer = accelerator.prepare(model, optimizer)
-    names = [field.name for field in fields(Batch)]
     kept: dict[int, int] = {}  # bytes of every storage that the first backward pass needs
 
     def keep(tensor: Tensor) -> Tensor:
@@ -107,8 +106,7 @@ def measure(
         return tensor.detach()
 
     def one_step(number: int) -> None:
-        batch = sequences.batch(number)
-        batch = Batch(**{name: getattr(batch, name).to(accelerator.device) for name in names})
+        batch = sequences.batch(number).to(accelerator.device)
         with accelerator.autocast():
             losses = model(batch)
         loss = losses.codes.sum() / batch.slots.numel() + losses.advance.mean() + losses.spelling

@@ -94,7 +94,7 @@ class Draw:
             self.recent[stream] = [*self.recent[stream], codes][-self.each[stream].window :]
 
     def _pick(self, logits: Tensor) -> Tensor:
-        """One index by lot for every row of scores [..., V]; scores of plus infinity win."""
+        """One index by lot for every row of scores [..., V]."""
         # Gumbel's trick: the largest of scores plus Gumbel noise is a sample.
         noise = torch.rand(logits.shape, generator=self.generator).clamp(min=1e-20)
         return (logits - (-noise.log()).log().to(logits)).argmax(-1)

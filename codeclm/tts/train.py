@@ -11,7 +11,6 @@ sums.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +140,7 @@ def run(
 
     def losses(batch: Batch) -> tuple[Tensor, Losses, Batch]:
         """What to minimize, the losses that make it up, and the batch on its device."""
-        names = [field.name for field in fields(Batch)]
-        moved = Batch(**{name: getattr(batch, name).to(accelerator.device) for name in names})
+        moved = batch.to(accelerator.device)
         with accelerator.autocast():
             found: Losses = model(moved)
         streams = layout.where(moved.step.clamp(min=0))[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from codeclm.codecs.base import CodecSpec, Stream
+from codeclm.codecs.base import CodecSpec, residual_streams
 from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec, with_context
 from codeclm.codecs.published.weights import load_model, token_fingerprint
 
@@ -35,9 +35,7 @@ class Dac(ChunkedCodec):
             family="rvq",
             sample_rate=config.sampling_rate,
             hop=hop,
-            streams=tuple(
-                Stream(config.codebook_size, depends_on=tuple(range(k))) for k in range(streams)
-            ),
+            streams=residual_streams(config.codebook_size, streams),
             causal=False,
             lookahead=sees,
             decoder_lookahead=self.decoder_left * hop,

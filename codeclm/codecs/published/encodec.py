@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from codeclm.codecs.base import CodecSpec, Stream
+from codeclm.codecs.base import CodecSpec, residual_streams
 from codeclm.codecs.published import causal
 from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec
 from codeclm.codecs.published.weights import load_model, token_fingerprint
@@ -41,9 +41,7 @@ class Encodec(ChunkedCodec):
             family="rvq",
             sample_rate=config.sampling_rate,
             hop=config.hop_length,
-            streams=tuple(
-                Stream(config.codebook_size, depends_on=tuple(range(k))) for k in range(streams)
-            ),
+            streams=residual_streams(config.codebook_size, streams),
             causal=True,
             lookahead=0,
             fingerprint=mark,

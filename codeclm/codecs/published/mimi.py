@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from codeclm.codecs.base import CodecSpec, Stream
+from codeclm.codecs.base import CodecSpec, Stream, residual_streams
 from codeclm.codecs.published import causal
 from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec
 from codeclm.codecs.published.weights import load_model, token_fingerprint
@@ -40,10 +40,7 @@ class Mimi(ChunkedCodec):
         causal.remember(model.encoder, steps)
         causal.remember(model.decoder, steps)
         first = [Stream(config.codebook_size, "semantic", tuple(range(k))) for k in range(semantic)]
-        rest = [
-            Stream(config.codebook_size, depends_on=tuple(range(semantic, k)))
-            for k in range(semantic, streams)
-        ]
+        rest = residual_streams(config.codebook_size, streams, begin=semantic, since=semantic)
         self.spec = CodecSpec(
             name=name,
             family="semantic-rvq",

@@ -6,7 +6,6 @@ in the cache of the hub, or downloaded.
 
 import json
 import pickle
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 FILES = ("config.json", "model.safetensors")
 TENSORS = "model.safetensors|pytorch_model.bin"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
@@ -40,7 +38,7 @@ def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
                 f"(it needs {_told(files)})"
             )
         return folder
-    if folder.exists() or isinstance(given, Path) or not _HUB_NAME.fullmatch(given):
+    if folder.exists() or isinstance(given, Path) or not checkpoint.HUB_NAME.fullmatch(given):
         raise ValueError(f"no weights of {codec} at {given}: give a folder or a hub name")
     return cached(given, files) or _download(codec, given, files)
 

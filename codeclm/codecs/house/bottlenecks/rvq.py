@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codeclm.codecs.base import Stream
+from codeclm.codecs.base import Stream, residual_streams
 from codeclm.codecs.house.bottlenecks.base import LATENT, Bottleneck, Losses
 from codeclm.config import Config
 
@@ -151,8 +151,7 @@ class RVQ(Bottleneck):
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        size, count = self.config.size, self.config.codebooks
-        return tuple(Stream(size, depends_on=tuple(range(k))) for k in range(count))
+        return residual_streams(self.config.size, self.config.codebooks)
 
     def forward(self, z: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Losses]:
         count, dropout = self.config.codebooks, self.config.dropout if self.training else 0.0

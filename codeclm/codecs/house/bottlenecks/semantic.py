@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codeclm.codecs.base import Stream
+from codeclm.codecs.base import Stream, residual_streams
 from codeclm.codecs.house.bottlenecks.base import LATENT, Bottleneck, Losses
 from codeclm.codecs.house.bottlenecks.rvq import Quantizer, ResidualStack, draw_kept
 from codeclm.config import Config
@@ -55,9 +55,8 @@ class SemanticRVQ(Bottleneck):
     @property
     def streams(self) -> tuple[Stream, ...]:
         size, count = self.config.size, self.config.codebooks
-        first = 0 if self.config.leftover else 1
-        acoustic = (Stream(size, depends_on=tuple(range(first, k))) for k in range(1, count))
-        return (Stream(size, role="semantic"), *acoustic)
+        since = 0 if self.config.leftover else 1
+        return (Stream(size, role="semantic"), *residual_streams(size, count, 1, since))
 
     def forward(self, z: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Losses]:
         words, distance = self.semantic(z)
