@@ -76,6 +76,15 @@ class CodecSpec:
         return 1 if self.latent_dims else 2
 
     @property
+    def rows(self) -> int:
+        """Rows of the token matrix [rows, T]: the streams of codes, or the numbers of a latent."""
+        return len(self.streams) or self.latent_dims
+
+    def matrix(self, tokens: Tensor) -> Tensor:
+        """Tokens of the codec to token matrices [B, rows, T], and these back to tokens."""
+        return tokens.transpose(1, 2) if self.latent_dims else tokens
+
+    @property
     def frame_rate(self) -> float:
         """Codec frames a second."""
         return self.sample_rate / self.hop

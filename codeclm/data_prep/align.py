@@ -1,8 +1,8 @@
-"""Which token sounds in which codec frame: a small CTC recognizer of codes, and a forced alignment.
+"""Which text token sounds in which codec frame: a small CTC recognizer, and a forced alignment.
 
-The recognizer reads the codec's own codes, so it needs no audio and its times lie on the codec's
-frames. It is trained on the corpus itself in a minute or two (CTC, Graves et al. 2006); a Viterbi
-search then gives every token at least one frame, in order, with no frame left over.
+The recognizer reads the codec's own codes or latents, so it needs no audio and its times lie on
+the codec's frames. It is trained on the corpus itself in a minute or two (CTC, Graves et al. 2006);
+a Viterbi search then gives every token at least one frame, in order, with no frame left over.
 """
 
 from collections.abc import Sequence
@@ -11,30 +11,37 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from codeclm.codecs.base import Stream
+from codeclm.codecs.base import CodecSpec
 from codeclm.codecs.embedding import CodeEmbedding
 
 KERNEL = 5
 
 
 class Aligner(nn.Module):
-    """Codes [B, K, T] to log-probabilities of tokens [B, T, V]; token 0 is CTC's blank."""
+    """Token matrices [B, rows, T] to log-probabilities of text tokens [B, T, V]; 0 is CTC's blank.
 
-    def __init__(
-        self, streams: tuple[Stream, ...], vocabulary: int, width: int = 160, depth: int = 5
-    ) -> None:
+    Latents are expected with mean 0 and deviation 1.
+    """
+
+    def __init__(self, spec: CodecSpec, vocabulary: int, width: int = 160, depth: int = 5) -> None:
         super().__init__()
-        self.embed = CodeEmbedding(streams, width, points=all(s.levels for s in streams))
+        points = all(stream.levels for stream in spec.streams)
+        self.embed: nn.Module = (
+            nn.Linear(spec.latent_dims, width)
+            if spec.latent_dims
+            else CodeEmbedding(spec.streams, width, points)
+        )
         self.convs = nn.ModuleList(
             nn.Conv1d(width, 2 * width, KERNEL, padding=KERNEL // 2) for _ in range(depth)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
         self.leave = nn.Linear(width, vocabulary)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        x = self.embed(codes.transpose(1, 2))
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens.transpose(1, 2))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = x + F.glu(conv(norm(x).transpose(1, 2)), dim=1).transpose(1, 2)
         scores: Tensor = self.leave(x)
@@ -42,37 +49,36 @@ class Aligner(nn.Module):
 
 
 def train_aligner(
-    streams: tuple[Stream, ...],
+    spec: CodecSpec,
     vocabulary: int,
-    codes: Sequence[Tensor],
+    tokens: Sequence[Tensor],
     ids: Sequence[Sequence[int]],
     steps: int,
     batch: int = 32,
     seed: int = 0,
 ) -> tuple[Aligner, float]:
-    """Trains the recognizer on codes [K, T] and their token ids; also returns its last loss.
+    """Trains the recognizer on token matrices and their text's ids; also returns its last loss.
 
     Utterances with hardly more frames than tokens are left out, and so is the longest quarter,
     which would fill the batches with padding.
     """
-    usable = [i for i in range(len(codes)) if codes[i].shape[1] > 1.1 * len(ids[i])]
+    usable = [i for i in range(len(tokens)) if tokens[i].shape[1] > 1.1 * len(ids[i])]
     if not usable:
         raise ValueError("no utterance has more codec frames than tokens: nothing to align")
-    usable.sort(key=lambda i: codes[i].shape[1])
+    usable.sort(key=lambda i: tokens[i].shape[1])
     usable = usable[: max(1, len(usable) * 3 // 4)]
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    model = Aligner(streams, vocabulary)
+    model = Aligner(spec, vocabulary)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     recent = float("nan")
     with tqdm(range(steps), desc="aligner", unit="step", mininterval=5) as bar:
         for _ in bar:
             chosen = [usable[i] for i in rng.integers(len(usable), size=batch)]
-            frames = torch.tensor([codes[i].shape[1] for i in chosen])
-            padded = torch.zeros(batch, codes[0].shape[0], int(frames.max()), dtype=torch.long)
-            for row, i in enumerate(chosen):
-                padded[row, :, : codes[i].shape[1]] = codes[i]
+            rows = [tokens[i].T for i in chosen]
+            frames = torch.tensor([len(row) for row in rows])
+            padded = pad_sequence(rows, batch_first=True).transpose(1, 2)
             labels = torch.cat([torch.tensor(ids[i]) for i in chosen])
             lengths = torch.tensor([len(ids[i]) for i in chosen])
             with torch.autocast("cpu", torch.bfloat16):
@@ -90,11 +96,11 @@ def train_aligner(
 
 
 @torch.inference_mode()
-def align(model: Aligner, codes: Tensor, ids: Sequence[int]) -> list[int] | None:
-    """Frames that each token of codes [K, T] lasts, summing to T; None if T < number of tokens."""
-    if codes.shape[1] < len(ids):
+def align(model: Aligner, tokens: Tensor, ids: Sequence[int]) -> list[int] | None:
+    """Frames of a token matrix that each id lasts, summing to T; None if T < number of ids."""
+    if tokens.shape[1] < len(ids):
         return None
-    scores = model(codes[None])[0, :, 1:].log_softmax(-1)
+    scores = model(tokens[None])[0, :, 1:].log_softmax(-1)
     return durations(scores[:, torch.tensor(ids) - 1].numpy())
 
 

@@ -1,7 +1,7 @@
 """Corpus to training data: `codeclm prep configs/data/starter.yaml`.
 
-Text to tokens, sound to codes, then the time of every token. Each stage is skipped where its files
-are already there, so a run that was stopped goes on where it was.
+Text to tokens, sound to codes or latents, then the time of every text token. Each stage is skipped
+where its files are already there, so a run that was stopped goes on where it was.
 """
 
 import json
@@ -13,13 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codeclm.codecs import Codec, load_codec
+from codeclm.codecs.latents import Scale
 from codeclm.config import Config, load_config
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.data_prep.align import align, train_aligner
-from codeclm.data_prep.shards import (
-    read_codes,
-    write_codes,
-)
+from codeclm.data_prep.shards import read_shard, write_shard
 from codeclm.data_prep.text import (
     Bytes,
     Phonemes,
@@ -71,13 +69,9 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             "unseen split; a speaker kept for testing must not be trained on"
         )
     codec = load_codec(config.codec)
-    if codec.spec.latent_dims:
-        raise ValueError(
-            f"{codec.spec.name} has continuous latents and no codes: take a codec with streams"
-        )
     config.out.mkdir(parents=True, exist_ok=True)
     tokenizer, ids = _texts(config, utterances)
-    codes = _codes(config, utterances, codec)
+    sound = _tokens(config, utterances, codec)
     done = config.out / "report.json"
     made_with = {
         "codec": codec.spec.to_dict(),
@@ -97,23 +91,25 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     vocabulary, spoken = len(tokenizer.tokens), ids
     if config.tokenizer == "pretrained":
         vocabulary, spoken = _used(ids)
+    scale = None
+    if codec.spec.latent_dims:
+        scale = Scale.measure(sound[i] for i in trained)
+        sound = [scale.enter(latents) for latents in sound]
     model, loss = train_aligner(
-        codec.spec.streams,
+        codec.spec,
         vocabulary,
-        [codes[i] for i in trained],
+        [sound[i] for i in trained],
         [spoken[i] for i in trained],
         config.align_steps,
         seed=config.seed,
     )
     spent, unaligned = [], 0
-    for utterance_codes, tokens in tqdm(
-        zip(codes, spoken, strict=True), total=len(spoken), desc="align"
-    ):
-        found = align(model, utterance_codes, tokens)
+    for matrix, tokens in tqdm(zip(sound, spoken, strict=True), total=len(spoken), desc="align"):
+        found = align(model, matrix, tokens)
         unaligned += found is None
         spent.append(torch.tensor(found or [0] * len(tokens), dtype=torch.int16))
     write_tensors(config.out / "durations.safetensors", {"durations": torch.cat(spent)}, {})
-    hours = sum(c.shape[1] for c in codes) / codec.spec.frame_rate / 3600
+    hours = sum(matrix.shape[1] for matrix in sound) / codec.spec.frame_rate / 3600
     report = {
         "utterances": len(utterances),
         "hours": round(hours, 3),
@@ -122,6 +118,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         "unaligned": unaligned,
         "aligner_loss": round(loss, 4),
         "made_with": made_with,
+        **({"scale": scale.to_dict()} if scale else {}),
     }
     write_text(done, json.dumps(report, indent=1))
     print(f"{len(utterances)} utterances, {hours:.2f} h, {unaligned} not aligned; {config.out}")
@@ -171,11 +168,11 @@ def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer,
     return tokenizer, ids
 
 
-def _codes(config: Preparation, utterances: list[Utterance], codec: Codec) -> list[Tensor]:
-    """Codes [K, T] of every utterance, shard by shard; a shard that is there is only read."""
+def _tokens(config: Preparation, utterances: list[Utterance], codec: Codec) -> list[Tensor]:
+    """Token matrices of every utterance, shard by shard; a shard that is there is only read."""
     folder = config.out / "codes"
     folder.mkdir(exist_ok=True)
-    codes: list[Tensor] = []
+    tokens: list[Tensor] = []
     with tqdm(total=len(utterances), desc=f"tokenize with {codec.spec.name}", unit="clip") as bar:
         for first in range(0, len(utterances), config.shard):
             part = utterances[first : first + config.shard]
@@ -185,10 +182,10 @@ def _codes(config: Preparation, utterances: list[Utterance], codec: Codec) -> li
                 made = []
                 for utterance in part:
                     wav = read_audio(utterance, codec.spec.sample_rate)
-                    made.append(codec.encode(wav[None])[0])
+                    made.append(codec.spec.matrix(codec.encode(wav[None]))[0])
                     bar.update()
-                write_codes(path, names, made, codec.spec)
+                write_shard(path, names, made, codec.spec)
             else:
                 bar.update(len(part))
-            codes += read_codes(path, names, codec.spec.fingerprint)[2]
-    return [c.long() for c in codes]
+            tokens += read_shard(path, names, codec.spec.fingerprint)[2]
+    return [t.float() if codec.spec.latent_dims else t.long() for t in tokens]

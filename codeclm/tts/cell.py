@@ -2,10 +2,22 @@
 
 from typing import Literal
 
-from codeclm.codecs.base import Stream
+from pydantic import Field
+
+from codeclm.codecs.base import CodecSpec
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.heads import HEADS, DepthHead, Head, LinearHead, MaskedHead, StagesHead
-from codeclm.tts.layouts import LAYOUTS, CoarseFirst, Delay, Flatten, Layout
+from codeclm.tts.heads import (
+    HEADS,
+    ConsistencyHead,
+    DepthHead,
+    FlowHead,
+    Head,
+    LinearHead,
+    MaskedHead,
+    StagesHead,
+)
+from codeclm.tts.layouts import LAYOUTS, CoarseFirst, Delay, Flatten, Layout, Patch
+from codeclm.tts.sampling import REMEMBERED
 
 
 class CellConfig(Sizes):
@@ -18,9 +30,13 @@ class CellConfig(Sizes):
         classes: what is classified: `codes` as wholes, or the `levels` of FSQ codes.
         read: how codes are embedded: from `tables`, or, for FSQ, as the `points` that they are.
         mean: average the embeddings of a step's slots instead of adding them.
-        local: the small transformer of the heads `depth`, `masked` and `stages`.
+        local: the small transformer of the heads `depth`, `masked`, `stages` and `flow`; of
+            `consistency` the perceptron.
         share: of the steps that a `depth` head looks at in training.
         rounds: in which a `masked` head uncovers the slots.
+        patch: of the layout `patch`, latents a step.
+        history: patches before its own that a `flow` head sees.
+        draws: noises that a `consistency` head is trained with for every step.
     """
 
     layout: str = "parallel"
@@ -33,22 +49,40 @@ class CellConfig(Sizes):
     local: Sizes = Sizes(width=192, depth=2, heads=3, inner=512)
     share: float = 0.25
     rounds: int = 4
+    patch: int = Field(default=1, ge=1)
+    history: int = Field(default=1, ge=0, le=REMEMBERED)
+    draws: int = Field(default=4, ge=1)
 
 
-def make_layout(config: CellConfig, streams: tuple[Stream, ...]) -> Layout:
+def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
     """The layout of a cell.
 
     Raises:
-        ValueError: no such layout or head, or the two do not fit these streams; says why.
+        ValueError: no such layout or head, or the two do not fit this codec; says why.
     """
     for kind, name, known in (("layout", config.layout, LAYOUTS), ("head", config.head, HEADS)):
         if name not in known:
             raise ValueError(f"{kind} {name!r} is not known; known are {', '.join(known)}")
-    if not streams:
-        raise ValueError("this codec has continuous latents and no codes: take one with streams")
-    for option, owner in (("offsets", "delay"), ("sequence", "flatten")):
-        if getattr(config, option) and config.layout != owner:
+    for option, owner in (("offsets", "delay"), ("sequence", "flatten"), ("patch", "patch")):
+        given = getattr(config, option) != CellConfig.model_fields[option].default
+        if given and config.layout != owner:
             raise ValueError(f"`{option}` belongs to the layout `{owner}`, not `{config.layout}`")
+    continuous = HEADS[config.head] in (FlowHead, ConsistencyHead)
+    if (config.layout == "patch") != continuous:
+        raise ValueError(
+            "layout `patch` and the heads `flow` and `consistency` are made for each other alone"
+        )
+    streams = spec.streams
+    if continuous != bool(spec.latent_dims):
+        raise ValueError(
+            f"{spec.name} has continuous latents and no codes: take the layout `patch` with the "
+            "head `flow` or `consistency`, or a codec with streams"
+            if spec.latent_dims
+            else f"head `{config.head}` draws continuous latents, and {spec.name} has codes: take "
+            "a VAE codec, or another head"
+        )
+    if continuous:
+        return Patch(spec.latent_dims, config.patch)
     wanted = LAYOUTS[config.layout]
     if wanted is Delay:
         layout: Layout = Delay(streams, config.offsets)
@@ -81,11 +115,17 @@ def make_layout(config: CellConfig, streams: tuple[Stream, ...]) -> Layout:
     return layout
 
 
-def make_head(config: CellConfig, streams: tuple[Stream, ...], trains: bool) -> Head:
+def make_head(config: CellConfig, spec: CodecSpec, trains: bool) -> Head:
     """The head of a legal cell; `trains` builds what only training needs."""
-    common = (streams, config.width, config.classes == "levels")
-    points = config.read == "points"
     kind = HEADS[config.head]
+    if kind is FlowHead:
+        sizes = (spec.latent_dims, config.patch, config.width)
+        return FlowHead(*sizes, config.local, config.history)
+    if kind is ConsistencyHead:
+        numbers, width = (config.patch * size for size in (spec.latent_dims, config.width))
+        return ConsistencyHead(numbers, width, config.local, config.draws)
+    common = (spec.streams, config.width, config.classes == "levels")
+    points = config.read == "points"
     if kind is LinearHead:
         return LinearHead(*common)
     if kind is DepthHead:

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from codeclm.codecs.embedding import EMPTY
 from codeclm.data_prep.shards import Item
 from codeclm.tts.layouts import Layout
 from codeclm.tts.model import Batch
 
-PADDING = {"slots": EMPTY, "step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}
+PADDING = {"step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}  # slots: as the layout has
 PROMPT = (40, 150)  # frames, shortest and longest, of an utterance shown without text
 
 
@@ -58,7 +57,7 @@ class Sequences:
         self.items = [
             item
             for item in items
-            if (text == "prefix" or any(item.durations)) and item.codes.shape[1] <= frames
+            if (text == "prefix" or any(item.durations)) and item.tokens.shape[1] <= frames
         ]
         if not self.items:
             raise ValueError("no aligned utterance is short enough to train on: raise `frames`")
@@ -80,7 +79,7 @@ class Sequences:
             room = self.frames
             for item in items:
                 alone = bool(current) and rng.random() < self.voice_dropout
-                if alone or item.codes.shape[1] > room:
+                if alone or item.tokens.shape[1] > room:
                     sequences.append(current)
                     current, room = [], self.frames
                 hidden = self.text_dropout if current else 0.5
@@ -107,7 +106,7 @@ class Sequences:
 
 
 def _piece(item: Item, told: bool, rng: np.random.Generator) -> Piece:
-    frames = item.codes.shape[1]
+    frames = item.tokens.shape[1]
     if told:
         return Piece(item, 0, frames, told=True)
     length = min(frames, int(rng.integers(*PROMPT)))
@@ -124,16 +123,17 @@ def collate(
     table = torch.zeros(max(1, len(texts)), longest, dtype=torch.long)
     for row, ids in enumerate(texts):
         table[row, : len(ids)] = torch.tensor(ids)
+    padding = {"slots": layout.before, **PADDING}
     rows, told = [], 0
     for sequence in sequences:
         parts = []
         for piece in sequence:
             parts.append(_positions(piece, layout, text, told if piece.told else -1, longest))
             told += piece.told
-        rows.append({name: torch.cat([part[name] for part in parts]) for name in PADDING})
+        rows.append({name: torch.cat([part[name] for part in parts]) for name in padding})
     columns = {
         name: pad_sequence([row[name] for row in rows], True, padding_value=value)
-        for name, value in PADDING.items()
+        for name, value in padding.items()
     }
     return Batch(texts=table, **columns)
 
@@ -142,14 +142,15 @@ def _positions(
     piece: Piece, layout: Layout, text: str, row: int, longest: int
 ) -> dict[str, Tensor]:
     """The positions of one piece, under the names of `Batch`."""
-    codes = piece.item.codes[:, piece.first : piece.last].long()
-    slots = layout.pack(codes[None])[0]
+    tokens = piece.item.tokens[:, piece.first : piece.last]
+    tokens = tokens if tokens.is_floating_point() else tokens.long()
+    slots, frames = layout.pack(tokens[None])[0], tokens.shape[1]
     step = torch.arange(len(slots))
-    frame, frames = step // layout.period, codes.shape[1]
-    token, age = torch.full_like(step, -1), torch.zeros_like(step)
-    advance = torch.full((len(slots),), -1.0)
+    frame = step[:, None] // layout.period * layout.patch + torch.arange(layout.patch)  # [S, P]
+    token, age = torch.full_like(frame, -1), torch.zeros_like(frame)
+    advance = torch.full(frame.shape, -1.0)
     if piece.told:
-        closing = (step % layout.period == layout.period - 1) & (frame < frames)
+        closing = (step % layout.period == layout.period - 1)[:, None] & (frame < frames)
         if text == "stream":
             durations = torch.tensor(piece.item.durations)
             ends = durations.cumsum(0)
@@ -167,9 +168,10 @@ def _positions(
     if not piece.told or text == "stream":
         return audio
     count = len(piece.item.ids)
+    padding = {"slots": layout.before, **PADDING}
     before = {
-        name: torch.full((count, *part.shape[1:]), PADDING[name], dtype=part.dtype)
+        name: torch.full((count, *part.shape[1:]), padding[name], dtype=part.dtype)
         for name, part in audio.items()
     }
-    before["token"] = row * longest + torch.arange(count)
+    before["token"][:, 0] = row * longest + torch.arange(count)
     return {name: torch.cat([before[name], part]) for name, part in audio.items()}

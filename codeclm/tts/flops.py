@@ -5,20 +5,33 @@ position that it looks at, 2 D for the score and 2 D for the sum. So each part o
 
     2 x weights of its matrices x vectors  +  4 D x layers x pairs of positions that meet
 
-and the parts are the text encoder, the backbone, the embedding of codes where it is a matrix
-(FSQ points), the head with its classifiers and its small transformer, and the layers that say when
-to go on and how the text is spelt. Norms, activations, look-ups in tables and the drawing itself
-are not counted. The tests hold these sums to what torch counts while the model runs.
+and the parts are the text encoder, the backbone, the reader of codes or latents where it is a
+matrix (FSQ points, patches), the head with its classifiers and its small network, and the layers
+that say when to go on and how the text is spelt. Norms, activations, look-ups in tables and the
+drawing itself are not counted. The tests hold these sums to what torch counts while the model runs.
 """
 
 from torch import nn
 
 from codeclm.codecs.embedding import CodeEmbedding
-from codeclm.tts.heads import DepthHead, LinearHead, MaskedHead, StagesHead
+from codeclm.tts.backbone import Sizes
+from codeclm.tts.heads import (
+    ConsistencyHead,
+    DepthHead,
+    FlowHead,
+    LinearHead,
+    MaskedHead,
+    StagesHead,
+)
+from codeclm.tts.heads.consistency import DISTILLED
+from codeclm.tts.latents import PatchReader
 from codeclm.tts.model import SpeechLM
+from codeclm.tts.sampling import Sampling
+
+PLAIN = Sampling()
 
 
-def speaking(model: SpeechLM, frames: int, tokens: int, rows: int = 1) -> int:
+def speaking(model: SpeechLM, frames: int, tokens: int, sampling: Sampling = PLAIN) -> int:
     """Operations for one utterance as the engine makes it: a step at a time, with a cache.
 
     A step looks at those before it and at itself, a prefix of text at all of itself.
@@ -27,17 +40,19 @@ def speaking(model: SpeechLM, frames: int, tokens: int, rows: int = 1) -> int:
         model: with its backbone, on any device, `meta` too.
         frames: of the utterance; no voice before it.
         tokens: of its text.
-        rows: 2 where guidance runs the model a second time without text, else 1.
+        sampling: how it is drawn: guidance runs the model, or its head, a second time.
     """
-    steps = model.layout.steps(frames)
+    steps, guided = model.layout.steps(frames), sampling.guidance != 1.0
+    rows = 2 if guided and not model.head.guides else 1
     prefix = tokens if model.config.text == "prefix" else 0
     pairs = rows * steps * (steps + 1) // 2 + prefix * (prefix + steps)
     return (
         2 * _weights(model.text) * tokens
         + _backbone(model, rows * steps + prefix, pairs)
-        + _reading(model.read, model.layout.slots) * rows * steps
+        + _reading(model) * rows * steps
         + 2 * _weights(model.advance) * frames
-        + rows * _drawing(model, steps, frames)
+        + _within(model) * rows * steps
+        + _drawing(model, steps, frames, rows, sampling)
     )
 
 
@@ -59,10 +74,10 @@ def learning(model: SpeechLM, frames: int, tokens: int) -> int:
     return (
         2 * _weights(model.text) * tokens
         + _backbone(model, positions, positions**2)
-        + _reading(model.read, model.layout.slots) * positions
-        + 2 * _weights(model.advance) * positions
+        + _reading(model) * positions
+        + (2 * _weights(model.advance) * model.layout.patch + _within(model)) * positions
         + (2 * _weights(model.spell) * spelt if model.spell is not None else 0)
-        + _drawing(model, steps, frames, trains=True)
+        + _learning_to_draw(model, steps, frames)
     )
 
 
@@ -80,31 +95,98 @@ def _backbone(model: SpeechLM, vectors: int, pairs: int) -> int:
     return 2 * _weights(model.backbone) * vectors + attention
 
 
-def _reading(read: CodeEmbedding, slots: int) -> int:
-    """To read the slots of one step: nothing for tables, a matrix for points."""
-    marks = read.marks.numel() if read.points and slots == read.streams else 0
-    return 2 * (_weights(read) + marks)
+def _reading(model: SpeechLM) -> int:
+    """To read the slots of one step: nothing for tables, a matrix for points and latents."""
+    read = model.read
+    if isinstance(read, CodeEmbedding):
+        marks = read.marks.numel() if read.points and model.layout.slots == read.streams else 0
+        return 2 * (_weights(read) + marks)
+    assert isinstance(read, PatchReader)
+    patch = model.layout.patch
+    if read.gather is None:
+        return 2 * _weights(read)
+    gathered = _small(read.gather, model.config.local.model_copy(update={"depth": 1}), patch + 1)
+    return 2 * (patch * _weights(read.enter) + _weights(read.leave)) + gathered
 
 
-def _drawing(model: SpeechLM, steps: int, frames: int, trains: bool = False) -> int:
-    """What the head does for an utterance: to draw it, or once over to learn from it."""
+def _within(model: SpeechLM) -> int:
+    """The states of the frames of one step, where it takes several."""
+    return 2 * _weights(model.within) * model.layout.patch if model.within is not None else 0
+
+
+def _small(body: nn.Module, sizes: Sizes, vectors: int, pairs: int | None = None) -> int:
+    """One run of a small transformer, all of whose vectors see each other but for `pairs`."""
+    met = vectors**2 if pairs is None else pairs
+    return 2 * vectors * _weights(body) + 4 * sizes.width * sizes.depth * met
+
+
+def _drawing(model: SpeechLM, steps: int, frames: int, rows: int, sampling: Sampling) -> int:
+    """What the head does to draw an utterance."""
     head, local, streams = model.head, model.config.local, model.layout.streams
-    each = 4 * local.width * local.depth  # a pair of positions in the small transformer
     if isinstance(head, LinearHead):
-        return 2 * _weights(head) * steps * model.layout.slots // streams
+        return rows * 2 * _weights(head) * steps * model.layout.slots // streams
     if isinstance(head, DepthHead):
         assert head.body is not None
-        looked = max(1, round(head.share * steps)) if trains else steps
-        # Drawing begins with two positions at once, then goes on one by one.
-        pairs = streams**2 if trains else streams * (streams + 1) // 2 + 1
-        once = _weights(head.project, head.read, head.rest) + streams * _weights(head.body)
-        return 2 * _weights(head.first) * steps + looked * (2 * once + each * pairs)
+        # It begins with two positions at once, then goes on one by one.
+        pairs = streams * (streams + 1) // 2 + 1
+        body = _small(head.body, local, streams, pairs)
+        once = 2 * _weights(head.project, head.read, head.rest, head.first)
+        return rows * steps * (once + body)
     if isinstance(head, MaskedHead):
-        once = _weights(head.project, head.read, head.classes) + streams * _weights(head.body)
-        rounds = 1 if trains else head.rounds
-        return steps * rounds * (2 * once + each * streams**2)
+        once = 2 * _weights(head.project, head.read, head.classes)
+        return rows * steps * head.rounds * (once + _small(head.body, local, streams))
+    if isinstance(head, StagesHead):
+        return rows * (2 * _weights(head.first) * steps + (streams - 1) * _stage(model, frames))
+    if isinstance(head, FlowHead):
+        seen = sum(min(step, head.history) for step in range(steps)) * model.layout.patch
+        moves = len(sampling.times(head.steps)) - 1 + (0 < sampling.temperature < 1)
+        moves *= 1 if sampling.guidance == 1.0 else 2
+        known = 2 * _weights(head.state) * steps * model.layout.patch
+        return known + 2 * _weights(head.clean) * seen + steps * moves * _velocity(model)
+    assert isinstance(head, ConsistencyHead)
+    moves = len(sampling.times(head.steps)) - 1
+    return 2 * _weights(head.velocity) * steps * moves
+
+
+def _learning_to_draw(model: SpeechLM, steps: int, frames: int) -> int:
+    """What the head does to learn from an utterance, once over."""
+    head, local, streams = model.head, model.config.local, model.layout.streams
+    if isinstance(head, DepthHead):
+        assert head.body is not None
+        looked = max(1, round(head.share * steps))
+        once = 2 * _weights(head.project, head.read, head.rest)
+        body = _small(head.body, local, streams)
+        return 2 * _weights(head.first) * steps + looked * (once + body)
+    if isinstance(head, MaskedHead):
+        once = 2 * _weights(head.project, head.read, head.classes)
+        return steps * (once + _small(head.body, local, streams))
+    if isinstance(head, StagesHead):
+        return 2 * _weights(head.first) * steps + _stage(model, frames)
+    if isinstance(head, FlowHead):
+        each = 2 * _weights(head.state, head.clean) * model.layout.patch
+        return steps * (each + _velocity(model))
+    if isinstance(head, ConsistencyHead):
+        rows = head.draws * steps
+        far = round(DISTILLED * rows)
+        # A map's motion is reckoned beside the map, and held against the flow where it leads.
+        runs = rows - far + 3 * far
+        return 2 * (runs * _weights(head.velocity) + rows * _weights(head.doubt))
+    return _drawing(model, steps, frames, 1, PLAIN)
+
+
+def _stage(model: SpeechLM, frames: int) -> int:
+    """One pass over an utterance."""
+    head = model.head
     assert isinstance(head, StagesHead)
-    once = _weights(head.project, head.near, head.body) + _weights(head.rest) // (streams - 1)
-    passes = 1 if trains else streams - 1
-    over = frames * (2 * once + _reading(head.read, streams)) + each * frames**2
-    return 2 * _weights(head.first) * steps + passes * over
+    once = _weights(head.project, head.near) + _weights(head.rest) // (model.layout.streams - 1)
+    read = 2 * (_weights(head.read) + (head.read.marks.numel() if head.read.points else 0))
+    return frames * (2 * once + read) + _small(head.body, model.config.local, frames)
+
+
+def _velocity(model: SpeechLM) -> int:
+    """One look of a `flow` head at one patch."""
+    head, patch = model.head, model.layout.patch
+    assert isinstance(head, FlowHead)
+    vectors = (head.history + 1) * patch
+    once = patch * _weights(head.noisy, head.leave) + _weights(head.time)
+    return 2 * once + _small(head.body, model.config.local, vectors)

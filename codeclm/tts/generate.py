@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from codeclm import checkpoint
 from codeclm.codecs import Codec, CodecSpec, codec_of
+from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.heads import DepthHead
-from codeclm.tts.layouts import EMPTY, END
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.pretrained import Backbone, make_decoder
 from codeclm.tts.sampling import Draw, Sampling
@@ -68,7 +68,7 @@ def load_tts(name: str | Path, codec: str | Path | None = None) -> "TTS":
     voice_of = codec_of(spec, codec, f"{name} was trained on")
     tokenizer = load_tokenizer(saved.meta["tokenizer"])
     config = ModelConfig(**saved.config)
-    model = SpeechLM(config, spec.streams, len(tokenizer.tokens), trains=False)
+    model = SpeechLM(config, spec, len(tokenizer.tokens), trains=False)
     decoder = speaking(model, saved.weights(), saved.meta.get("llm"))
     voices = {
         path.name.removesuffix(".voice.safetensors"): Voice.load(path)
@@ -118,6 +118,7 @@ class TTS:
         self.codec, self.tokenizer, self.voices, self.meta = codec, tokenizer, voices, meta
         self.sample_rate = codec.spec.sample_rate
         self.sampling = Sampling(**meta.get("sampling", {}))
+        self.scale = Scale(**meta["scale"]) if "scale" in meta else None
         self._prefilled: dict[int, tuple[Voice, Any]] = {}
 
     def speak(
@@ -187,10 +188,10 @@ class TTS:
                 for frame in self.frames(ids, voice, how, generator, interventions):
                     waiting.append(frame)
                     if len(waiting) == size:
-                        yield torch.stack(waiting, dim=2)
+                        yield self._tokens(waiting)
                         waiting, size = [], min(2 * size, LARGEST_CHUNK)
                 if waiting:
-                    yield torch.stack(waiting, dim=2)
+                    yield self._tokens(waiting)
 
         for wav in self.codec.stream(chunks()):
             yield wav[0, 0]
@@ -204,50 +205,61 @@ class TTS:
         generator: torch.Generator,
         interventions: Counter[str] | None = None,
     ) -> Iterator[Tensor]:
-        """Codes [1, K] of one sentence, frame after frame, as soon as the layout has them."""
+        """Columns [1, K] of the token matrix of one sentence, as soon as the layout has them."""
         model, layout = self.model, self.model.layout
         draw = Draw(sampling, layout.streams, generator)
         text = _Text(self, ids)
         caches = [self._prefill(voice).copy()]
-        if draw.guided:  # beside it, the same without text and voice
+        if draw.guided and not model.head.guides:  # beside it, the same without text and voice
             caches.append(self.decoder.start())
         for prefix in text.before():
             self.decoder(prefix, caches[0])
         rows = len(caches)
-        slots = torch.full((rows, 1, layout.slots), EMPTY)
-        codes = torch.zeros(layout.streams, 0, dtype=torch.long)
+        slots = torch.full((rows, 1, layout.slots), layout.before)
+        tokens = slots.new_zeros(layout.streams, 0)
         states: list[Tensor] = []  # kept where passes follow
         steps: list[Tensor] = []
         step = yielded = 0
         while text.frames is None or step < layout.steps(text.frames):
             now = torch.full((rows, 1), step)
-            x = model.said(slots, now) + text.now(rows)
+            heard = text.now(rows)
+            x = model.said(slots, now) + heard
             state = torch.cat([self.decoder(x[i : i + 1], c) for i, c in enumerate(caches)])[:, -1]
             stream, frame = layout.where(torch.tensor(step))
-            marks = torch.where(frame < 0, EMPTY, 0)
+            marks = torch.zeros_like(slots[0, 0]).masked_fill(frame < 0, layout.before)
             if text.frames is not None:
-                marks = torch.where(frame >= text.frames, END, marks)
+                marks = marks.masked_fill(frame >= text.frames, layout.after)
+            hidden = []
+            for inside in range(layout.patch):
+                hidden.append(model.frame(state, heard[:, 0], inside))
+                if text.frames is None and step % layout.period == layout.period - 1:
+                    chance = model.advance(hidden[-1][0]).sigmoid()
+                    text.advance(float(chance), interventions)
+                    heard = text.now(rows)
+            state = torch.cat(hidden, dim=-1)
             drawn = model.head.sample(state, marks.expand(rows, -1), stream, draw)
-            for k, t, code in zip(stream.tolist(), frame.tolist(), drawn[0], strict=True):
-                if code >= 0:
-                    if t >= codes.shape[1]:
-                        codes = F.pad(codes, (0, ROOM))
-                    codes[k, t] = code
-                    draw.remember(code.expand(rows), k)
+            known = marks == 0
+            while frame.max() >= tokens.shape[1]:
+                tokens = F.pad(tokens, (0, ROOM))
+            tokens[stream[known], frame[known]] = drawn[0, known]
+            draw.remember(drawn, torch.where(known, stream, -1))
             if layout.drawn < layout.slots:
                 states.append(state)
                 steps.append(drawn)
-            if text.frames is None and step % layout.period == layout.period - 1:
-                text.advance(float(model.advance(state[0]).sigmoid()), interventions)
             slots, step = drawn[:, None], step + 1
             ready = layout.ready(step - 1)
             ready = ready if text.frames is None else min(ready, text.frames)
             for t in range(yielded, ready):
-                yield codes[None, :, t]
+                yield tokens[None, :, t]
             yielded = max(yielded, ready)
         if steps:
             done = model.head.finish(torch.stack(states, 1), torch.stack(steps, 1), draw)
             yield from layout.unpack(done[:1]).unbind(2)
+
+    def _tokens(self, frames: list[Tensor]) -> Tensor:
+        """Columns [1, K] as the codec has its tokens."""
+        matrix = torch.stack(frames, dim=2)
+        return self.codec.spec.matrix(self.scale.leave(matrix) if self.scale else matrix)
 
     @torch.inference_mode()
     def _prefill(self, voice: Voice | None) -> Any:
@@ -256,8 +268,9 @@ class TTS:
             return self.decoder.start()
         if id(voice) not in self._prefilled:
             model = self.model
-            slots = model.layout.pack(voice.codes[None])
-            before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=EMPTY)
+            tokens = self.scale.enter(voice.tokens) if self.scale else voice.tokens
+            slots = model.layout.pack(tokens[None])
+            before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=model.layout.before)
             step = torch.arange(slots.shape[1])[None]
             cache = self.decoder.start()
             self.decoder(model.said(before, step) + model.silent, cache)

@@ -65,9 +65,9 @@ class Listener:
         for sentence in sentences:
             prepared.tokenizer.encode(sentence.text, sentence.language)
         first = next(item for item in prepared.items if item.split == "dev")
-        self.voice = Voice(
-            first.codes[:, : PROMPT[1]].long(), "dev", codec.spec.name, codec.spec.fingerprint
-        )
+        tokens = first.tokens[:, : PROMPT[1]]
+        tokens = prepared.scale.leave(tokens) if prepared.scale else tokens.long()
+        self.voice = Voice(tokens, "dev", codec.spec.name, codec.spec.fingerprint)
 
     def __call__(self, weights: Mapping[str, Tensor], folder: Path) -> float | None:
         """Writes `00.wav`, `01.wav` ... to a folder.
@@ -80,8 +80,10 @@ class Listener:
             Word errors a word; None where nobody judges.
         """
         spec, tokenizer = self.prepared.spec, self.prepared.tokenizer
-        model = SpeechLM(self.config, spec.streams, len(tokenizer.tokens), trains=False)
-        tts = TTS(model, speaking(model, weights, self.llm), self.codec, tokenizer, {}, {})
+        model = SpeechLM(self.config, spec, len(tokenizer.tokens), trains=False)
+        decoder = speaking(model, weights, self.llm)
+        meta = {"scale": self.prepared.scale.to_dict()} if self.prepared.scale else {}
+        tts = TTS(model, decoder, self.codec, tokenizer, {}, meta)
         said = []
         for i, sentence in enumerate(self.sentences):
             speech = tts.speak(

@@ -42,7 +42,7 @@ class Measured:
 
 
 def random_items(config: TtsTraining, spec: CodecSpec) -> list[Item]:
-    """Utterances of random codes and text, enough for a batch of the configured size."""
+    """Utterances of random tokens and text, enough for a batch of the configured size."""
     generator = torch.Generator().manual_seed(config.seed)
     frames = min(config.frames, round(CLIP * spec.frame_rate))
     length = max(1, round(frames / spec.frame_rate * TOKENS_PER_SECOND))
@@ -50,9 +50,10 @@ def random_items(config: TtsTraining, spec: CodecSpec) -> list[Item]:
     spent[: frames % length] += 1
     items = []
     for i in range(2 * config.batch * -(-config.frames // frames)):
-        codes = [
-            torch.randint(stream.size, (frames,), generator=generator) for stream in spec.streams
-        ]
+        tokens = torch.randn(spec.latent_dims, frames, generator=generator)
+        if spec.streams:
+            rows = [torch.randint(s.size, (frames,), generator=generator) for s in spec.streams]
+            tokens = torch.stack(rows).to(torch.int16)
         ids = torch.randint(1, VOCABULARY, (length,), generator=generator)
         items.append(
             Item(
@@ -60,7 +61,7 @@ def random_items(config: TtsTraining, spec: CodecSpec) -> list[Item]:
                 "nobody",
                 "train",
                 tuple(ids.tolist()),
-                torch.stack(codes).to(torch.int16),
+                tokens,
                 tuple(spent.tolist()),
             )
         )
@@ -84,7 +85,7 @@ def measure(
     """
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
-    model = SpeechLM(config.model, spec.streams, vocabulary)
+    model = SpeechLM(config.model, spec, vocabulary)
     sequences = Sequences(
         items,
         model.layout,
@@ -109,7 +110,7 @@ def measure(
         batch = sequences.batch(number).to(accelerator.device)
         with accelerator.autocast():
             losses = model(batch)
-        loss = losses.codes.sum() / batch.slots.numel() + losses.advance.mean() + losses.spelling
+        loss = losses.tokens.sum() / batch.slots.numel() + losses.advance.mean() + losses.spelling
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

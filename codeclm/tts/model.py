@@ -1,7 +1,8 @@
-"""The language model of speech: text and voice in, the codes of the next step out.
+"""The language model of speech: text and voice in, the tokens of the next step out.
 
 At every step the backbone reads one vector, what was said at the step before, and answers with the
-slots of this step (`tts.layouts` says which codes these are, `tts.heads` how they are drawn).
+slots of this step (`tts.layouts` says which codes or latents these are, `tts.heads` how they are
+drawn).
 
 The text comes in one of two ways. As a `stream` it runs beside the audio: each step also reads the
 text token that sounds now and how long it has sounded, and the model says whether the next token
@@ -9,6 +10,9 @@ enters after this frame. Text and audio never lose each other, there is no align
 the speech ends when its last token does (Kyutai's delayed streams, with phonemes for words). As a
 `prefix` it stands before the audio; the model must find its way through it, and says after each
 frame whether this was the last.
+
+A step of several latents has a state for each of their frames, the backbone's and the text of that
+frame, so that the text may go on within a step.
 
 A voice is frames of the same speaker that went before, read without text.
 
@@ -22,15 +26,16 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from codeclm.codecs.base import Stream
+from codeclm.codecs.base import CodecSpec
 from codeclm.codecs.embedding import EMPTY, CodeEmbedding
 from codeclm.tts.backbone import Attention, attention_kernel, check_heads, llama
 from codeclm.tts.cell import CellConfig, make_head, make_layout
+from codeclm.tts.latents import FrameStates, PatchReader
 from codeclm.tts.lora import Lora, add_adapters, fold_adapters, is_transposed
 from codeclm.tts.pretrained import empty_words, llm_sizes, load_llm, positions
 
@@ -54,6 +59,8 @@ class ModelConfig(CellConfig):
         text: `stream` or `prefix`.
         text_width, text_depth: of the text encoder, convolutions that see 2 * depth tokens ahead.
         frame_dropout: share of steps hidden from the input in training.
+        input_noise: largest share of noise, in variance, that latents are read with in training;
+            each position draws its share (CALM).
         spell: also learn to spell the text from the hidden states (CTC), which helps a `prefix` to
             find its alignment.
     """
@@ -65,6 +72,7 @@ class ModelConfig(CellConfig):
     text_width: int = 192
     text_depth: int = 3
     frame_dropout: float = 0.1
+    input_noise: float = Field(default=0.0, ge=0, le=1)
     spell: bool = False
 
     @model_validator(mode="after")
@@ -99,17 +107,18 @@ class ModelConfig(CellConfig):
 class Batch:
     """Packed sequences: U texts of up to L tokens in all, B sequences of S positions.
 
-    A position is a step of the audio, or, where text is a prefix, a token.
+    A position is a step of the audio, or, where text is a prefix, a token. A step takes P frames,
+    1 but for latents in patches.
 
     Attributes:
         texts: [U, L] token ids, 0 where there is none.
-        slots: [B, S, C] codes and marks; `EMPTY` where the position is no step.
+        slots: [B, S, C] codes or latents, and marks; also where the position is no step.
         step: [B, S] number of the step in its utterance; -1: text or padding.
         told: [B, S] which of the U texts this step speaks; -1: none is shown.
-        token: [B, S] which of the U * L tokens is read here; -1: none.
-        age: [B, S] frames since that token entered.
-        advance: [B, S] 1 where after this frame the next token enters or, with a prefix, the speech
-            ends; 0 where not; -1 where nothing is to be said about it.
+        token: [B, S, P] which of the U * L tokens is read here; -1: none.
+        age: [B, S, P] frames since that token entered.
+        advance: [B, S, P] 1 where after this frame the next token enters or, with a prefix, the
+            speech ends; 0 where not; -1 where nothing is to be said about it.
     """
 
     texts: Tensor
@@ -127,15 +136,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a batch in nats.
+    """Losses of a batch in nats; of latents those that their head names.
 
     Attributes:
-        codes: [B, S, C], 0 where there is no code.
-        advance: [B, S], 0 where nothing was to be said.
-        spelling: mean a token, 0 without `spell`.
+        tokens: [B, S, C], 0 where there is none.
+        advance: [B, S, P], 0 where nothing was to be said.
+        spelling: mean a text token, 0 without `spell`.
     """
 
-    codes: Tensor
+    tokens: Tensor
     advance: Tensor
     spelling: Tensor
 
@@ -161,7 +170,7 @@ class TextEncoder(nn.Module):
 
 
 class SpeechLM(nn.Module):
-    """Text encoder, code embedding and head of one cell, around a backbone.
+    """Text encoder, reader of what was said and head of one cell, around a backbone.
 
     Args:
         trains: build the backbone and whatever else only training needs; a model that only speaks
@@ -179,7 +188,7 @@ class SpeechLM(nn.Module):
     def __init__(
         self,
         config: ModelConfig,
-        streams: tuple[Stream, ...],
+        spec: CodecSpec,
         vocabulary: int,
         trains: bool = True,
         precision: str = "no",
@@ -193,9 +202,13 @@ class SpeechLM(nn.Module):
         elif config.pretrained:
             words = empty_words(vocabulary, config.width)
         self.config = config
-        self.layout = make_layout(config, streams)
-        self.head = make_head(config, streams, trains)
-        self.read = CodeEmbedding(streams, config.width, config.read == "points", config.mean)
+        self.layout = make_layout(config, spec)
+        self.head = make_head(config, spec, trains)
+        self.read: CodeEmbedding | PatchReader = (
+            PatchReader(spec.latent_dims, config.patch, config.width, config.local)
+            if spec.latent_dims
+            else CodeEmbedding(spec.streams, config.width, config.read == "points", config.mean)
+        )
         self.text: nn.Module = words or TextEncoder(
             vocabulary, config.text_width, config.text_depth, config.width
         )
@@ -208,6 +221,9 @@ class SpeechLM(nn.Module):
         if self.layout.period > 1:
             self.place = nn.Embedding(self.layout.period, config.width)
             nn.init.normal_(self.place.weight, std=0.02)
+        self.within = (
+            FrameStates(self.layout.patch, config.width) if self.layout.patch > 1 else None
+        )
         self.spell = nn.Linear(config.width, vocabulary) if config.spell else None
         self.backbone: PreTrainedModel | None = None
         if trains:
@@ -219,7 +235,7 @@ class SpeechLM(nn.Module):
     def _begin_like(self, words: Tensor) -> None:
         """Lets what is new to an LLM begin as large as its words, and the words as they were."""
         spread = words.std()
-        if not self.read.points:
+        if isinstance(self.read, CodeEmbedding) and not self.read.points:
             self.read.table.weight.normal_(std=float(spread) / math.sqrt(self.layout.slots))
         self.begin.normal_(std=float(spread))
         self.ages.weight.zero_()
@@ -247,14 +263,18 @@ class SpeechLM(nn.Module):
 
         Args:
             encoded: [n, D], the vectors of all tokens.
-            token: [B, S], an index into them, or -1.
-            age: [B, S].
+            token: [...], an index into them, or -1.
+            age: [...].
 
         Returns:
-            [B, S, D].
+            [..., D].
         """
         heard = encoded[token.clamp(min=0)] + self.ages(age.clamp(max=OLDEST - 1))
         return torch.where((token >= 0)[..., None], heard, self.silent.to(heard.dtype))
+
+    def heard(self, batch: Batch) -> Tensor:
+        """What the text adds to every frame of every position, [B, S, P, D]."""
+        return self.text_at(self.text(batch.texts).flatten(0, 1), batch.token, batch.age)
 
     def said(self, slots: Tensor, step: Tensor) -> Tensor:
         """What the audio adds to each position.
@@ -266,10 +286,13 @@ class SpeechLM(nn.Module):
         Returns:
             [B, S, D].
         """
-        streams = None
-        if slots.shape[-1] < self.layout.streams:
-            streams = self.layout.where((step - 1).clamp(min=0))[0]
-        x: Tensor = self.read(slots, streams)
+        if isinstance(self.read, PatchReader):
+            x: Tensor = self.read(self._noisy(slots))
+        else:
+            streams = None
+            if slots.shape[-1] < self.layout.streams:
+                streams = self.layout.where((step - 1).clamp(min=0))[0]
+            x = self.read(slots, streams)
         if self.training and self.config.frame_dropout:
             hidden = torch.rand(step.shape, device=step.device) < self.config.frame_dropout
             x = x.masked_fill(hidden[..., None], 0.0)
@@ -280,21 +303,41 @@ class SpeechLM(nn.Module):
             x = x + place * (step >= 0)[..., None]
         return x
 
-    def inputs(self, batch: Batch) -> Tensor:
-        """What the backbone reads: [B, S, D]."""
+    def _noisy(self, slots: Tensor) -> Tensor:
+        """Latents [B, S, C] as they are read in training, with as much noise as signal was lost."""
+        if not (self.training and self.config.input_noise):
+            return slots
+        share = self.config.input_noise * torch.rand_like(slots[..., :1])
+        return (1 - share).sqrt() * slots + share.sqrt() * torch.randn_like(slots)
+
+    def frame(self, states: Tensor, text: Tensor, inside: int) -> Tensor:
+        """The state of one frame of each step, [..., D].
+
+        Args:
+            states: [..., D], of the steps.
+            text: [..., D], what the text adds to the frame.
+            inside: its number in the step, below P.
+        """
+        if self.within is None:
+            return states
+        found: Tensor = self.within(states, text, inside)
+        return found
+
+    def inputs(self, batch: Batch, text: Tensor) -> Tensor:
+        """What the backbone reads, [B, S, D]; `text` is that of `heard`."""
         slots = batch.slots
         if self.layout.drawn < self.layout.slots:
             # What a pass fills in later is not there yet; a voice is complete.
             later = torch.arange(slots.shape[2], device=slots.device) >= self.layout.drawn
             slots = slots.masked_fill(later & (batch.told >= 0)[..., None], EMPTY)
-        before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=EMPTY)
-        encoded = self.text(batch.texts).flatten(0, 1)
-        return self.said(before, batch.step) + self.text_at(encoded, batch.token, batch.age)
+        before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=self.layout.before)
+        return self.said(before, batch.step) + text[..., 0, :]
 
     def forward(self, batch: Batch) -> Losses:
         """Losses of a batch."""
         assert self.backbone is not None, "a model without a backbone only speaks"
-        inputs = self.inputs(batch)
+        text = self.heard(batch)
+        inputs = self.inputs(batch, text)
         longest = positions(self.backbone.config) if self.config.pretrained else None
         if longest is not None and inputs.shape[1] > longest:
             raise ValueError(
@@ -304,13 +347,16 @@ class SpeechLM(nn.Module):
         states = self.backbone(inputs_embeds=inputs, use_cache=False).last_hidden_state
         steps = batch.step >= 0
         slots, step = batch.slots[steps], batch.step[steps]
-        nats = self.head.loss(states[steps], slots, self.layout.where(step)[0], step == 0)
-        codes = torch.zeros_like(batch.slots, dtype=nats.dtype)
-        codes[steps] = nats
-        going = self.advance(states).squeeze(-1).float()
+        each = [self.frame(states, text[..., j, :], j) for j in range(self.layout.patch)]
+        frames = torch.stack(each, dim=-2)  # [B, S, P, D]
+        hidden = frames[steps].flatten(1)
+        nats = self.head.loss(hidden, slots, self.layout.where(step)[0], step == 0)
+        tokens = torch.zeros_like(batch.slots, dtype=nats.dtype)
+        tokens[steps] = nats
+        going = self.advance(frames).squeeze(-1).float()
         target = batch.advance.clamp(min=0)
         advance = F.binary_cross_entropy_with_logits(going, target, reduction="none")
-        return Losses(codes, advance * (batch.advance >= 0), self._spelling(states, batch))
+        return Losses(tokens, advance * (batch.advance >= 0), self._spelling(states, batch))
 
     def _spelling(self, states: Tensor, batch: Batch) -> Tensor:
         """CTC loss (Graves et al. 2006) of each told text given the states of its frames."""

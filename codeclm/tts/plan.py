@@ -18,10 +18,11 @@ from codeclm.codecs import CodecSpec, load_codec
 from codeclm.config import load_config
 from codeclm.data_prep.shards import Item, read_prepared
 from codeclm.tts import flops
-from codeclm.tts.heads import HEADS, DepthHead, MaskedHead
+from codeclm.tts.heads import HEADS, ConsistencyHead, DepthHead, FlowHead, MaskedHead
 from codeclm.tts.layouts import Layout
 from codeclm.tts.measure import TOKENS_PER_SECOND, VOCABULARY, Measured, measure, random_items
 from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.sampling import Sampling
 from codeclm.tts.train import TtsTraining
 
 UTTERANCE = 10  # seconds of the utterance that is reckoned with
@@ -159,7 +160,7 @@ def survey(items: Sequence[Item], config: TtsTraining, spec: CodecSpec, vocabula
     """
     if not items:
         raise ValueError(f"{config.data} has no utterance in the split 'train'")
-    lengths = [item.codes.shape[1] for item in items]
+    lengths = [item.tokens.shape[1] for item in items]
     used = (
         length
         for item, length in zip(items, lengths, strict=True)
@@ -190,18 +191,18 @@ def plan(
     """
     try:
         with init_empty_weights():
-            model = SpeechLM(
-                config.model, spec.streams, corpus.vocabulary if corpus else VOCABULARY
-            )
+            model = SpeechLM(config.model, spec, corpus.vocabulary if corpus else VOCABULARY)
     except ValueError as error:
         raise Illegal(str(error)) from error
     if init is not None and corpus is not None:
         _check_init(model, init)
     layout, rate, size = model.layout, spec.frame_rate, config.model
     per_second = corpus.tokens_per_second if corpus else TOKENS_PER_SECOND
-    rows = 2 if config.sampling.guidance != 1.0 else 1
+    guided = config.sampling.guidance != 1.0 and not model.head.guides
+    rows = 2 if guided else 1
     prefixed = size.text == "prefix"
     tokens = round(UTTERANCE * per_second)
+    spoken = flops.speaking(model, round(UTTERANCE * rate), tokens, config.sampling)
     steps, minute = (layout.steps(round(seconds * rate)) for seconds in (UTTERANCE, 60))
     before, before_minute = tokens * prefixed, round(60 * per_second) * prefixed
     first = next((step + 1 for step in range(steps) if layout.ready(step)), steps)
@@ -220,15 +221,18 @@ def plan(
         tokens_per_second=per_second,
         positions=steps + before,
         minute_positions=minute + before_minute,
-        steps_per_second=rate * layout.period,
-        small_steps_per_second=rate * layout.period * _small_steps(model),
+        steps_per_second=rate * layout.period / layout.patch,
+        small_steps_per_second=rate
+        * layout.period
+        / layout.patch
+        * _small_steps(model, config.sampling),
         passes=layout.slots - layout.drawn,
         training_bytes=4 * 4 * count(model),
         cache_bytes=4 * 2 * size.width * size.depth * (rows * minute + before_minute),
-        speaking_flops=flops.speaking(model, round(UTTERANCE * rate), tokens, rows) / UTTERANCE,
+        speaking_flops=spoken / UTTERANCE,
         training_flops=training / sequence,
         first_audio_steps=first,
-        first_audio_ms=1000 * first / (rate * layout.period),
+        first_audio_ms=1000 * first * layout.patch / (rate * layout.period),
         warnings=tuple(_warnings(size, spec, layout, corpus, init)),
     )
 
@@ -248,10 +252,12 @@ def _parameters(model: SpeechLM) -> dict[str, int]:
     return {"total": total, **known, "embeddings": total - sum(known.values())}
 
 
-def _small_steps(model: SpeechLM) -> int:
+def _small_steps(model: SpeechLM, sampling: Sampling) -> int:
     """Runs of the head's small transformer for a step."""
     if isinstance(model.head, DepthHead):
         return model.layout.slots - 1
+    if isinstance(model.head, FlowHead | ConsistencyHead):
+        return len(sampling.times(model.head.steps)) - 1
     return model.head.rounds if isinstance(model.head, MaskedHead) else 0
 
 
@@ -274,8 +280,10 @@ def _warnings(
     found = []
     rate = spec.frame_rate
     little = corpus is not None and corpus.hours < ENOUGH
-    if layout.streams > STREAMS:
-        found.append(f"{layout.streams} codebooks: 8 to 12 are the edge; take a codec with fewer")
+    if len(spec.streams) > STREAMS:
+        found.append(
+            f"{len(spec.streams)} codebooks: 8 to 12 are the edge; take a codec with fewer"
+        )
     orders = [layout.order(k) for k in range(layout.streams)]
     at_once = max(orders.count(order) for order in orders)
     if at_once > 1 and not HEADS[config.head].joint:
@@ -367,8 +375,9 @@ def render(found: Plan) -> str:
         "matrix units": busy,
         "reckoned with": reckoned,
     }
+    kind = "latents" if found.layout == "patch" else "codes"
     title = (
-        f"{found.name}: legal; {found.codec} ({found.streams} x {found.frame_rate:g} codes a "
+        f"{found.name}: legal; {found.codec} ({found.streams} x {found.frame_rate:g} {kind} a "
         f"second) x {found.layout} x {found.head}, text as a {found.text}"
     )
     table = [f"{name:17}{value}" for name, value in rows.items()]

@@ -1,7 +1,8 @@
-"""How a code is drawn from scores: temperature, truncation, repetition, guidance."""
+"""How a step is drawn: temperature, truncation, repetition, guidance; the noise of latents."""
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -9,12 +10,16 @@ from torch import Tensor
 
 from codeclm.config import Config
 
+REMEMBERED = 8  # steps
+
 
 class Sampling(Config):
     """How to draw.
 
     Attributes:
-        temperature: of the scores; 0 takes the likeliest.
+        temperature: of the scores; 0 takes the likeliest. Of the head `flow` the time, back from
+            the data, at which noise enters (DiTAR; 1: at the beginning, 0: not at all), of
+            `consistency` the variance of the noise (Pocket TTS).
         top_k: only the k likeliest; 0: all.
         top_p: only the likeliest that together have this probability (Holtzman et al. 2020).
         min_p: only what has this share of the likeliest's probability (Nguyen et al. 2024).
@@ -25,6 +30,9 @@ class Sampling(Config):
             said with them and beyond (classifier-free guidance, Ho and Salimans 2022).
         guide_top_k: guidance only picks the k likeliest, the draw is from unguided scores (Dia);
             0: the draw is from guided ones.
+        steps: from noise to latents; 0: as many as the head is made for.
+        schedule: of these steps: all alike, or short ones first.
+        noise: what the noise of latents is multiplied by.
     """
 
     temperature: float = Field(default=0.7, ge=0)
@@ -35,10 +43,25 @@ class Sampling(Config):
     repeats: float = Field(default=0.1, gt=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
     guide_top_k: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    schedule: Literal["uniform", "sway"] = "uniform"
+    noise: float = Field(default=1.0, ge=0)
+
+    def times(self, steps: int) -> list[float]:
+        """Times from 0 to 1 between which the steps are taken, `steps` if none are asked for.
+
+        `sway` takes short steps first, while the noise is sorted out, and long ones later (F5-TTS,
+        Chen et al. 2024).
+        """
+        count = self.steps or steps
+        times = [i / count for i in range(count + 1)]
+        if self.schedule == "sway":
+            times = [1 - math.cos(math.pi / 2 * time) for time in times]
+        return times
 
 
 class Draw:
-    """Draws the codes of one generation; remembers the last ones of every stream.
+    """Draws the tokens of one generation; remembers the last ones of every stream.
 
     With guidance the rows come twice: first all with text and voice, then all without. Both halves
     get the same draw.
@@ -58,7 +81,9 @@ class Draw:
         self.each, self.generator = each, generator
         self.alike = len(set(each)) == 1 and each[0].window == 0
         self.guided = each[0].guidance != 1.0
+        self.windowed = any(one.window for one in each)
         self.recent: list[list[Tensor]] = [[] for _ in each]
+        self.steps: list[Tensor] = []  # the last ones drawn
 
     def classes(self, logits: Tensor, stream: int = 0) -> Tensor:
         """Draws from scores [B, ..., V]; the indices [B, ...]."""
@@ -88,10 +113,20 @@ class Draw:
         share = torch.stack([codes == before for before in recent]).sum(0) / how.window
         return share > how.repeats
 
-    def remember(self, codes: Tensor, stream: int) -> None:
-        """Notes the codes [B] that a stream has said."""
-        if self.each[stream].window:
-            self.recent[stream] = [*self.recent[stream], codes][-self.each[stream].window :]
+    def remember(self, drawn: Tensor, streams: Tensor) -> None:
+        """Notes a step [B, C], of which these streams [C] are known by now; -1 for the others."""
+        self.steps = [*self.steps, drawn][-REMEMBERED:]
+        for slot, stream in enumerate(streams.tolist() if self.windowed else ()):
+            if stream >= 0 and (window := self.each[stream].window):
+                self.recent[stream] = [*self.recent[stream], drawn[:, slot]][-window:]
+
+    def last(self, count: int) -> list[Tensor]:
+        """The last steps [B, C], so many of them if there were."""
+        return self.steps[len(self.steps) - min(count, len(self.steps)) :]
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Normal noise [rows, ...]; with guidance the two halves of the rows are to share it."""
+        return torch.randn(shape, generator=self.generator)
 
     def _pick(self, logits: Tensor) -> Tensor:
         """One index by lot for every row of scores [..., V]."""

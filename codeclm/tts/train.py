@@ -111,7 +111,7 @@ def run(
     if config.model.pretrained:
         check_tokenizer(config.model.pretrained, prepared.tokenizer)
     vocabulary = len(prepared.tokenizer.tokens)
-    model = SpeechLM(config.model, spec.streams, vocabulary, precision=config.mixed_precision)
+    model = SpeechLM(config.model, spec, vocabulary, precision=config.mixed_precision)
     layout, sizes = model.layout, model.config
     llm = llm_config(model.backbone) if model.backbone and sizes.pretrained else None
     train, dev = (_sequences(config, prepared, layout, split) for split in ("train", "dev"))
@@ -144,11 +144,12 @@ def run(
         with accelerator.autocast():
             found: Losses = model(moved)
         streams = layout.where(moved.step.clamp(min=0))[0]
-        codes = (found.codes * weights.to(streams.device)[streams]).sum()
+        tokens = (found.tokens * weights.to(streams.device)[streams]).sum()
         digits = sum(len(s.levels) if config.model.classes == "levels" else 1 for s in spec.streams)
-        frames = ((moved.step >= 0).sum() / layout.period).clamp(min=1)
+        digits = digits or spec.latent_dims
+        frames = ((moved.step >= 0).sum() * layout.patch / layout.period).clamp(min=1)
         told = (moved.advance >= 0).sum().clamp(min=1)
-        loss = codes / frames / digits + config.advance_weight * found.advance.sum() / told
+        loss = tokens / frames / digits + config.advance_weight * found.advance.sum() / told
         return loss + config.spell_weight * found.spelling, found, moved
 
     @torch.no_grad()  # FSDP does not go together with inference_mode
@@ -186,7 +187,7 @@ def run(
                 if config.keep:
                     about = _about(config, prepared, reached, llm)
                     finished = bare.folded(learner.weights())
-                    run.keep(finished, sizes, about, config.keep, "dev_bits_per_second")
+                    run.keep(finished, sizes, about, config.keep, f"dev_{unit(spec)}")
         if listener is not None and step % config.listen_every == config.listen_every - 1:
             with learner.averaged():
                 finished = bare.folded(learner.weights())
@@ -200,8 +201,8 @@ def run(
         finished = bare.folded(learner.weights())
         final = run.finish(finished, sizes, _about(config, prepared, reached, llm))
     if run.main:
-        bits = reached["dev_bits_per_second"]
-        print(f"{config.name}: {bits:.0f} bits a second on dev; {final}")
+        name = unit(spec)
+        print(f"{config.name}: dev {name} {reached[f'dev_{name}']:.4g}; {final}")
     return final
 
 
@@ -236,6 +237,7 @@ def _about(
         "codec": prepared.spec.to_dict(),
         "tokenizer": prepared.tokenizer.state(),
         "sampling": config.sampling.model_dump(),
+        **({"scale": prepared.scale.to_dict()} if prepared.scale else {}),
         **{name: round(value, 4) for name, value in reached.items()},
         **({"llm": llm} if llm is not None else {}),
     }
@@ -243,11 +245,11 @@ def _about(
 
 def _stream_weights(config: TtsTraining, spec: CodecSpec) -> Tensor:
     """[K] weights of mean 1."""
-    weights = torch.tensor(config.stream_weights or [1.0] * len(spec.streams))
-    if len(weights) != len(spec.streams) or (weights < 0).any() or not weights.sum() > 0:
+    weights = torch.tensor(config.stream_weights or [1.0] * spec.rows)
+    if len(weights) != spec.rows or (weights < 0).any() or not weights.sum() > 0:
         raise ValueError(
             f"stream_weights {list(config.stream_weights)}: give one for each of the "
-            f"{len(spec.streams)} streams, none below 0 and not all 0"
+            f"{spec.rows} streams, none below 0 and not all 0"
         )
     return weights / weights.mean()
 
@@ -271,11 +273,20 @@ def _sequences(config: TtsTraining, prepared: Prepared, layout: Layout, split: s
     )
 
 
+def unit(spec: CodecSpec) -> str:
+    """What a model is scored in: for latents there are no bits to count."""
+    return "velocity_error" if spec.latent_dims else "bits_per_second"
+
+
 class Scores:
-    """Bits a second of audio: in all, for each stream, and for each second of an utterance."""
+    """Bits a second of audio: in all, for each stream, and for each second of an utterance.
+
+    Of latents it is the mean squared error of the velocity from noise to data.
+    """
 
     def __init__(self, layout: Layout, spec: CodecSpec) -> None:
-        self.layout, self.rate = layout, spec.frame_rate
+        self.layout, self.spec, self.rate = layout, spec, spec.frame_rate
+        self.factor = 1 / spec.latent_dims if spec.latent_dims else self.rate / math.log(2)
         self.streams = torch.zeros(layout.streams)
         self.seconds = torch.zeros(SECONDS)
         self.frames_of_second = torch.zeros(SECONDS)
@@ -285,12 +296,13 @@ class Scores:
         """Counts a batch in."""
         steps = batch.step >= 0
         stream, frame = self.layout.where(batch.step[steps])
-        bits = losses.codes.detach()[steps].cpu() / math.log(2)
-        counts = batch.slots[steps].cpu() >= 0
+        cost = losses.tokens.detach()[steps].cpu()
+        slots = batch.slots[steps].cpu()
+        counts = ~slots.isnan() if self.spec.latent_dims else slots >= 0
         stream, frame = stream.cpu(), frame.cpu()
         second = (frame.clamp(min=0) / self.rate).long().clamp(max=SECONDS - 1)
-        self.streams.index_add_(0, stream.flatten(), bits.flatten())
-        self.seconds.index_add_(0, second.flatten(), bits.flatten())
+        self.streams.index_add_(0, stream.flatten(), cost.flatten())
+        self.seconds.index_add_(0, second.flatten(), cost.flatten())
         first = counts & (stream == 0)
         self.frames_of_second += second[first].bincount(minlength=SECONDS)
         self.frames += int(first.sum())
@@ -298,19 +310,18 @@ class Scores:
         self.told += int((batch.advance >= 0).sum())
 
     def summary(self) -> dict[str, float]:
-        """Bits a second, and nats of a decision to advance."""
-        per_second = self.rate / max(1, self.frames)
+        """Bits a second or the error, and nats of a decision to advance."""
         return {
-            "bits_per_second": self.streams.sum().item() * per_second,
+            unit(self.spec): self.streams.sum().item() * self.factor / max(1, self.frames),
             "advance": self.advance / max(1, self.told),
         }
 
     def numbers(self) -> dict[str, float]:
-        """The summary, bits a second of each stream, and those of each second of an utterance."""
-        streams = self.streams * (self.rate / max(1, self.frames))
-        seconds = self.seconds * self.rate / self.frames_of_second.clamp(min=1)
+        """The summary, and the same of each stream of codes and of each second of an utterance."""
+        streams = self.streams[: len(self.spec.streams)] * self.factor / max(1, self.frames)
+        seconds = self.seconds * self.factor / self.frames_of_second.clamp(min=1)
         return {
             **self.summary(),
-            **{f"stream_{k}": bits.item() for k, bits in enumerate(streams)},
-            **{f"second_{i}": b.item() for i, b in enumerate(seconds) if self.frames_of_second[i]},
+            **{f"stream_{k}": cost.item() for k, cost in enumerate(streams)},
+            **{f"second_{i}": c.item() for i, c in enumerate(seconds) if self.frames_of_second[i]},
         }

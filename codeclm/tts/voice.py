@@ -1,4 +1,4 @@
-"""A voice: a few seconds of a speaker as codes.
+"""A voice: a few seconds of a speaker as codes or latents.
 
 Made once, saved as one file, used by every model of that codec.
 """
@@ -22,16 +22,16 @@ QUIET = -50.0  # dB below full scale, under which a reference is silence
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker, as the codes [K, T] of a short recording.
+    """A speaker, as the token matrix of a short recording.
 
     Attributes:
-        codes: [K, T], int64.
+        tokens: codes [K, T], int64, or latents [D, T], float32.
         name: for people.
         codec: name of the codec.
-        fingerprint: of the codec's weights; another codec cannot read these codes.
+        fingerprint: of the codec's weights; another codec cannot read these tokens.
     """
 
-    codes: Tensor
+    tokens: Tensor
     name: str
     codec: str
     fingerprint: str
@@ -66,7 +66,8 @@ class Voice:
                 f"{SHORTEST:.0f} s, better 3 to 8"
             )
         wav = audio.peak_normalize(wav[:, : int(LONGEST * rate)], LEVEL)
-        return cls(codec.encode(wav[None])[0], name, codec.spec.name, codec.spec.fingerprint)
+        tokens = codec.spec.matrix(codec.encode(wav[None]))[0]
+        return cls(tokens, name, codec.spec.name, codec.spec.fingerprint)
 
     def save(self, path: str | Path) -> None:
         """Writes the voice file, whole or not at all."""
@@ -74,9 +75,12 @@ class Voice:
         audio.check_folder(path)
         about = {"name": self.name, "codec": self.codec, "fingerprint": self.fingerprint}
         temporary = path.with_name(f".{path.name}.tmp")
-        codes = self.codes.to(torch.int16).contiguous()
+        latents = self.tokens.is_floating_point()
+        tokens = self.tokens.to(torch.float16 if latents else torch.int16).contiguous()
         try:
-            save_file({"codes": codes}, temporary, {"voice": json.dumps(about)})
+            save_file(
+                {"latents" if latents else "codes": tokens}, temporary, {"voice": json.dumps(about)}
+            )
             temporary.replace(path)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"cannot write {path}: {error}") from None
@@ -89,8 +93,10 @@ class Voice:
         try:
             with safe_open(path, "pt") as file:
                 about = json.loads(file.metadata()["voice"])
-                codes = file.get_tensor("codes").long()
-            return cls(codes, about["name"], about["codec"], about["fingerprint"])
+                latents = "latents" in file.keys()  # noqa: SIM118, a safetensors file is no dict
+                tokens = file.get_tensor("latents" if latents else "codes")
+            tokens = tokens.float() if latents else tokens.long()
+            return cls(tokens, about["name"], about["codec"], about["fingerprint"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} is not a voice file ({error}); make one with `codeclm voice make`"

@@ -8,8 +8,9 @@ import torch
 
 from codeclm.codecs import Stream
 from codeclm.data_prep.align import align, durations, train_aligner
+from tests.tts.cells import toy
 
-STREAMS = (Stream(size=16), Stream(size=16))
+CODEC = toy((Stream(size=16), Stream(size=16)))
 
 
 @pytest.mark.parametrize(("frames", "tokens"), [(1, 1), (4, 4), (6, 3), (7, 2)])
@@ -28,7 +29,8 @@ def test_search_equals_trying_everything(frames, tokens):
     assert durations(scores) == list(max(ways, key=total))
 
 
-def test_planted_times_are_found():
+@pytest.mark.parametrize("spec", [CODEC, toy(())], ids=["codes", "latents"])
+def test_planted_times_are_found(spec):
     rng = np.random.default_rng(0)
     codes, ids, true = [], [], []
     for _ in range(60):
@@ -36,10 +38,13 @@ def test_planted_times_are_found():
         spent = rng.integers(2, 6, size=6)
         tokens[1:] = np.where(tokens[1:] == tokens[:-1], tokens[1:] % 7 + 1, tokens[1:])
         frames = np.repeat(tokens, spent)
-        codes.append(torch.from_numpy(np.stack([frames, (frames * 3) % 16])))
+        tokens_of_frames = torch.from_numpy(np.stack([frames, (frames * 3) % 16]))
+        if spec.latent_dims:
+            tokens_of_frames = torch.eye(8)[frames].T[: spec.latent_dims]
+        codes.append(tokens_of_frames)
         ids.append(tokens.tolist())
         true.append(spent.tolist())
-    model, loss = train_aligner(STREAMS, 9, codes, ids, steps=150, batch=16)
+    model, loss = train_aligner(spec, 9, codes, ids, steps=150, batch=16)
     assert loss < 0.5
     found = [align(model, c, i) for c, i in zip(codes, ids, strict=True)]
     off = [abs(a - b) for f, t in zip(found, true, strict=True) for a, b in zip(f, t, strict=True)]
@@ -47,5 +52,5 @@ def test_planted_times_are_found():
 
 
 def test_fewer_frames_than_tokens_is_no_alignment():
-    model, _ = train_aligner(STREAMS, 4, [torch.zeros(2, 9, dtype=torch.long)], [[1, 2]], steps=1)
+    model, _ = train_aligner(CODEC, 4, [torch.zeros(2, 9, dtype=torch.long)], [[1, 2]], steps=1)
     assert align(model, torch.zeros(2, 2, dtype=torch.long), [1, 2, 3]) is None

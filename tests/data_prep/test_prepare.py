@@ -9,7 +9,7 @@ import torch
 from codeclm import load_codec
 from codeclm.corpus import read_audio, read_manifest
 from codeclm.data_prep import prepare
-from codeclm.data_prep.shards import read_codes, read_prepared
+from codeclm.data_prep.shards import read_prepared, read_shard
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_every_utterance_arrives_whole(runs, codec, clips):
     assert prepared.spec == codec.spec
     for item, utterance in zip(prepared.items, utterances, strict=True):
         codes = codec.encode(read_audio(utterance, 24_000)[None])[0]
-        assert torch.equal(item.codes.long(), codes)
+        assert torch.equal(item.tokens.long(), codes)
         assert sum(item.durations) == codes.shape[1]
         assert min(item.durations) >= 1
         assert len(item.ids) == len(item.durations)
@@ -52,9 +52,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(runs, settings, tmp_p
 
 def test_codes_of_another_codec_are_refused(runs, settings, tmp_path):
     prepare.run(None, settings)
-    spec, _, _ = read_codes(tmp_path / "codes" / "00000.safetensors")
+    spec, _, _ = read_shard(tmp_path / "codes" / "00000.safetensors")
     with pytest.raises(ValueError, match="not of 0123456789abcdef"):
-        read_codes(tmp_path / "codes" / "00000.safetensors", fingerprint="0123456789abcdef")
+        read_shard(tmp_path / "codes" / "00000.safetensors", fingerprint="0123456789abcdef")
     assert spec.fingerprint == load_codec(runs / "codec" / "final").spec.fingerprint
 
 

@@ -58,7 +58,7 @@ def alignment(tmp_path: Path, clips: Path) -> Path:
         lasts += [2] * len(ids)
         codes.append(torch.zeros(1, 2 * len(ids), dtype=torch.int64))
     stream = shards.CodecSpec("old", "fsq", 24000, 960, (), True, 0, "0" * 16)
-    shards.write_codes(folder / "codes/0.safetensors", [r["id"] for r in rows], codes, stream)
+    shards.write_shard(folder / "codes/0.safetensors", [r["id"] for r in rows], codes, stream)
     durations = {"durations": torch.tensor(lasts, dtype=torch.int16)}
     files.write_tensors(folder / "durations.safetensors", durations, {})
     (folder / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -16,6 +16,7 @@ RVQ = tuple(Stream(size=16, depends_on=tuple(range(k))) for k in range(3))
 SEMANTIC = (Stream(size=16, role="semantic"), *RVQ[1:])
 VOCABULARY = 20
 SIZES = {"width": 32, "depth": 2, "heads": 2, "inner": 64, "text_width": 16, "text_depth": 1}
+LATENT = 6  # dims
 SIZES |= {"frame_dropout": 0.0, "local": Sizes(width=32, depth=2, heads=2, inner=64)}
 POINTS = {"classes": "levels", "read": "points"}
 
@@ -33,32 +34,48 @@ CELLS = {
     "masked-levels": (FSQ, {"layout": "frame", "head": "masked", "rounds": 3, **POINTS}),
     "coarse_first": (SEMANTIC, {"layout": "coarse_first", "head": "stages"}),
     "coarse_first-levels": (FSQ, {"layout": "coarse_first", "head": "stages", **POINTS}),
+    "flow": ((), {"layout": "patch", "head": "flow"}),
+    "flow-patches": ((), {"layout": "patch", "head": "flow", "patch": 3, "history": 2}),
+    "consistency": ((), {"layout": "patch", "head": "consistency"}),
+    "consistency-patches": ((), {"layout": "patch", "head": "consistency", "patch": 2}),
 }
+CODES = [name for name in CELLS if CELLS[name][0]]
+LATENTS = [name for name in CELLS if not CELLS[name][0]]
 
 
-def cell(name: str, text: str = "stream") -> tuple[tuple[Stream, ...], ModelConfig]:
-    """Streams and configuration of a cell."""
+def toy(
+    streams: tuple[Stream, ...], hop: int = 960, causal: bool = True, fingerprint: str = "0" * 16
+) -> CodecSpec:
+    """The spec of a codec with these streams; with none, of one with continuous latents."""
+    dims = 0 if streams else LATENT
+    return CodecSpec("toy", "toy", 24_000, hop, streams, causal, 720, fingerprint, dims)
+
+
+def cell(name: str, text: str = "stream") -> tuple[CodecSpec, ModelConfig]:
+    """Codec and configuration of a cell."""
     streams, options = CELLS[name]
-    return streams, ModelConfig(**SIZES, **options, text=text)
+    return toy(streams), ModelConfig(**SIZES, **options, text=text)
 
 
-def make_items(streams: tuple[Stream, ...], count: int = 6, speakers: int = 2) -> list[Item]:
-    """Utterances of eight tokens with random codes."""
+def make_items(spec: CodecSpec, count: int = 6, speakers: int = 2) -> list[Item]:
+    """Utterances of eight text tokens with random codes or latents."""
     rng = np.random.default_rng(0)
     items = []
     for i in range(count):
         durations = rng.integers(1, 4, size=8)
-        codes = rng.integers(0, streams[0].size, (len(streams), durations.sum()))
+        shape = (spec.rows, durations.sum())
+        if spec.latent_dims:
+            tokens = torch.from_numpy(rng.standard_normal(shape, np.float32))
+        else:
+            tokens = torch.from_numpy(rng.integers(0, spec.streams[0].size, shape)).to(torch.int16)
         ids = tuple(rng.integers(1, VOCABULARY, size=8).tolist())
         spent = tuple(durations.tolist())
-        short = torch.from_numpy(codes).to(torch.int16)
-        items.append(Item(str(i), f"s{i % speakers}", "train", ids, short, spent))
+        items.append(Item(str(i), f"s{i % speakers}", "train", ids, tokens, spent))
     return items
 
 
-def bare_tts(model: SpeechLM, streams: tuple[Stream, ...]) -> TTS:
+def bare_tts(model: SpeechLM, spec: CodecSpec) -> TTS:
     """A speaker with the weights of a model in training, and no codec: ask only for `frames`."""
-    spec = CodecSpec("toy", "toy", 24_000, 960, streams, True, 0, "0" * 16)
-    bare = SpeechLM(model.config, streams, VOCABULARY, trains=False)
+    bare = SpeechLM(model.config, spec, VOCABULARY, trains=False)
     decoder = speaking(bare, model.state_dict())
     return TTS(bare, decoder, SimpleNamespace(spec=spec), None, {}, {})

@@ -49,7 +49,7 @@ def test_a_voice_is_heard_and_prefilled_once(tts, voice):
     tts.speak("Hello.", voice=voice, seed=0)
     cache = tts._prefill(voice)
     assert tts._prefill(voice) is cache
-    assert cache.length == voice.codes.shape[1]
+    assert cache.length == voice.tokens.shape[1]
     x = torch.randn(1, 1, tts.model.config.width)
     alone = tts.decoder(x, tts.decoder.start())
     assert not torch.allclose(tts.decoder(x, cache.copy()), alone, atol=1e-3)
@@ -71,7 +71,7 @@ def test_empty_text_is_refused(tts):
 
 
 def test_voice_and_codec_of_other_weights_are_refused(tts, voice, runs):
-    other = Voice(voice.codes, "other", "house-x", "f" * 16)
+    other = Voice(voice.tokens, "other", "house-x", "f" * 16)
     with pytest.raises(ValueError, match=r"made for codec house-x f{16}"):
         tts.speak("Hello.", voice=other)
     with pytest.raises(ValueError, match="holds a house-codec, not a speech model"):

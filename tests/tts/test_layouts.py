@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from codeclm.codecs import Stream
-from codeclm.tts.layouts import EMPTY, END, LAYOUTS, CoarseFirst, Delay, Flatten, Frame
+from codeclm.tts.layouts import EMPTY, END, LAYOUTS, CoarseFirst, Delay, Flatten, Frame, Patch
 
 PLAIN = Stream(size=7)
 DOCS = Path(__file__).parents[2] / "docs" / "layouts.md"
 
 
 def layouts(streams):
-    yield from (kind((PLAIN,) * streams) for kind in LAYOUTS.values())
+    yield from (kind((PLAIN,) * streams) for kind in LAYOUTS.values() if kind is not Patch)
     yield Delay((PLAIN,) * streams, (0, *[1] * (streams - 1)))
     yield Delay((PLAIN,) * streams, (0, *range(8, 7 + streams)))
     yield Flatten((PLAIN,) * streams, tuple(reversed(range(streams))))
@@ -141,3 +141,24 @@ def test_the_drawings_in_the_docs_are_true():
     moshi, dia = Delay(three, (0, 1, 1)), Delay(three, (0, 2, 3))
     drawn = [Flatten(three), Delay(three), moshi, dia, Frame(three), CoarseFirst(three)]
     assert tables(DOCS.read_text("utf-8")) == [drawing(layout) for layout in drawn]
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize("frames", [1, 4, 7])
+def test_patches_hold_latents_in_a_row(patch, frames):
+    layout = Patch(3, patch)
+    latents = torch.randn(2, 3, frames)
+    slots = layout.pack(latents)
+    assert (
+        slots.shape == (2, layout.steps(frames), 3 * patch) == (2, -(-frames // patch), 3 * patch)
+    )
+    assert slots.isnan().sum() == 2 * 3 * (-frames % patch)
+    assert torch.equal(layout.unpack(slots)[:, :, :frames], latents)
+    assert torch.equal(slots[0, 0, :3], latents[0, :, 0])
+    for step in range(len(slots[0])):
+        early = layout.unpack(slots[:, : step + 1])
+        assert early.shape[2] == layout.ready(step) == (step + 1) * patch
+        known = min(frames, layout.ready(step))
+        assert torch.equal(early[:, :, :known], latents[:, :, :known])
+    with pytest.raises(ValueError, match="a step takes at least one latent"):
+        Patch(3, 0)

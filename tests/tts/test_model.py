@@ -10,7 +10,7 @@ from codeclm.tts.data import Piece, Sequences, collate
 from codeclm.tts.layouts import END, Delay, Frame
 from codeclm.tts.model import SpeechLM
 from codeclm.tts.sampling import Sampling
-from tests.tts.cells import CELLS, FSQ, RVQ, VOCABULARY, bare_tts, cell, make_items
+from tests.tts.cells import CELLS, FSQ, RVQ, VOCABULARY, bare_tts, cell, make_items, toy
 
 
 def sequences(items, **options):
@@ -18,41 +18,41 @@ def sequences(items, **options):
 
 
 def test_a_packed_batch_says_what_sounds_when():
-    item = make_items(FSQ, 1)[0]
-    frames = item.codes.shape[1]
+    item = make_items(toy(FSQ), 1)[0]
+    frames = item.tokens.shape[1]
     pieces = [Piece(item, 2, 6, told=False), Piece(item, 0, frames, told=True)]
     batch = collate([pieces], Frame(FSQ), "stream")
     assert (batch.step[0] == 0).nonzero()[:, 0].tolist() == [0, 4]
     assert batch.told[0].unique().tolist() == [-1, 0]
     assert (batch.advance[0, :4] == -1).all()
     assert (batch.token[0, :4] == -1).all()
-    token = batch.token[0, 4 : 4 + frames]
+    token = batch.token[0, 4 : 4 + frames, 0]
     assert torch.equal(torch.bincount(token), torch.tensor(item.durations))
     assert batch.texts[0].tolist() == list(item.ids)
-    moves = (batch.advance[0, 4 : 4 + frames] == 1).nonzero()[:, 0] + 1
+    moves = (batch.advance[0, 4 : 4 + frames, 0] == 1).nonzero()[:, 0] + 1
     assert moves.tolist() == list(itertools.accumulate(item.durations))
-    assert torch.equal(batch.slots[0, :4].T, item.codes[:, 2:6].long())
+    assert torch.equal(batch.slots[0, :4].T, item.tokens[:, 2:6].long())
 
 
 def test_a_prefix_stands_before_its_audio_and_says_where_it_ends():
-    item = make_items(RVQ, 1)[0]
-    frames, count = item.codes.shape[1], len(item.ids)
+    item = make_items(toy(RVQ), 1)[0]
+    frames, count = item.tokens.shape[1], len(item.ids)
     batch = collate([[Piece(item, 0, frames, told=True)]], Delay(RVQ), "prefix")
-    assert batch.token[0, :count].tolist() == list(range(count))
+    assert batch.token[0, :count, 0].tolist() == list(range(count))
     assert (batch.token[0, count:] == -1).all()
     assert batch.step[0].tolist() == [-1] * count + list(range(frames + 2))
-    ends = batch.advance[0]
+    ends = batch.advance[0, :, 0]
     assert (ends == 1).nonzero()[:, 0].tolist() == [count + frames - 1]
     assert (ends[:count] == -1).all()
     assert (ends[count + frames :] == -1).all()  # the other streams' last codes
     assert batch.slots[0, -2:].tolist() == [
-        [END, int(item.codes[1, -1]), int(item.codes[2, -2])],
-        [END, END, int(item.codes[2, -1])],
+        [END, int(item.tokens[1, -1]), int(item.tokens[2, -2])],
+        [END, END, int(item.tokens[2, -1])],
     ]
 
 
 def test_every_epoch_shows_every_utterance_once_and_speakers_never_mix():
-    rows = sequences(make_items(FSQ, 20, 3))
+    rows = sequences(make_items(toy(FSQ), 20, 3))
     for number in (0, 1):
         epoch = rows.epoch(number)
         shown = sorted(piece.item.id for sequence in epoch for piece in sequence)
@@ -65,7 +65,7 @@ def test_every_epoch_shows_every_utterance_once_and_speakers_never_mix():
 
 
 def test_dropouts_hide_texts_and_part_voices():
-    items = make_items(FSQ, 60, 2)
+    items = make_items(toy(FSQ), 60, 2)
     plain = sequences(items).epoch(0)
     assert all(piece.told for sequence in plain for piece in sequence[1:])
     mute = sequences(items, text_dropout=1.0).epoch(0)
@@ -74,7 +74,9 @@ def test_dropouts_hide_texts_and_part_voices():
 
 
 def test_unaligned_utterances_serve_a_prefix_only():
-    items = [type(i)(i.id, i.speaker, i.split, i.ids, i.codes, (0,) * 8) for i in make_items(FSQ)]
+    items = [
+        type(i)(i.id, i.speaker, i.split, i.ids, i.tokens, (0,) * 8) for i in make_items(toy(FSQ))
+    ]
     with pytest.raises(ValueError, match="no aligned utterance"):
         sequences(items)
     assert Sequences(items, Frame(FSQ), "prefix", frames=60, batch=2).batch(0).step.max() > 0
@@ -94,33 +96,33 @@ QUICK = ("flatten", "delay-depth", "parallel-levels", "masked", "coarse_first")
 )
 def test_four_utterances_can_be_learnt_by_heart_and_spoken_back(name, text):
     torch.manual_seed(0)
-    streams, config = cell(name, text)
-    model = SpeechLM(config, streams, VOCABULARY)
-    items = make_items(streams, 4, speakers=4)
-    pieces = [[Piece(item, 0, item.codes.shape[1], told=True)] for item in items]
+    spec, config = cell(name, text)
+    model = SpeechLM(config, spec, VOCABULARY)
+    items = make_items(spec, 4, speakers=4)
+    pieces = [[Piece(item, 0, item.tokens.shape[1], told=True)] for item in items]
     batch = collate(pieces, model.layout, text)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(300):
         losses = model(batch)
-        loss = losses.codes.sum() / (batch.step >= 0).sum() + losses.advance.mean()
+        loss = losses.tokens.sum() / (batch.step >= 0).sum() + losses.advance.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
-    speaker = bare_tts(model.eval(), streams)
+    speaker = bare_tts(model.eval(), spec)
     greedy = Sampling(temperature=0.0)
     for item in items:
         frames = speaker.frames(list(item.ids), None, greedy, torch.Generator())
-        assert torch.equal(torch.stack(list(frames), dim=2)[0], item.codes.long())
+        assert torch.equal(torch.stack(list(frames), dim=2)[0], item.tokens.long())
 
 
 def test_spelling_pulls_the_text_into_the_states():
     torch.manual_seed(0)
-    streams, config = cell("parallel", "prefix")
-    model = SpeechLM(config.model_copy(update={"spell": True}), streams, VOCABULARY)
-    items = make_items(streams, 3)
+    spec, config = cell("parallel", "prefix")
+    model = SpeechLM(config.model_copy(update={"spell": True}), spec, VOCABULARY)
+    items = make_items(spec, 3)
     batch = collate(
-        [[Piece(i, 0, i.codes.shape[1], told=True)] for i in items], model.layout, "prefix"
+        [[Piece(i, 0, i.tokens.shape[1], told=True)] for i in items], model.layout, "prefix"
     )
     states = torch.randn(*batch.step.shape, config.width)
     rows = [states[r][batch.told[r] >= 0] for r in range(3)]

@@ -23,10 +23,11 @@ from codeclm.tts.lora import Lora
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.pretrained import PlainDecoder, llm_config, load_llm, make_decoder
 from codeclm.tts.sampling import Sampling
-from tests.tts.cells import SEMANTIC, make_items
+from tests.tts.cells import SEMANTIC, make_items, toy
 from tests.tts.llms import FAST, LLMS, SLOW, save_llm
 from tests.tts.test_cells import tts_times
 
+CODEC = toy(SEMANTIC)
 VOCABULARY = 282  # of the tiny tokenizer and the two common tokens
 LORA = Lora(rank=4, alpha=8.0)
 
@@ -42,11 +43,11 @@ def build(folder, text="prefix", **options):
     torch.manual_seed(0)
     options = {"layout": "flatten", "frame_dropout": 0.0} | options
     config = ModelConfig(pretrained=str(folder), text=text, **options)
-    return SpeechLM(config, SEMANTIC, VOCABULARY)
+    return SpeechLM(config, CODEC, VOCABULARY)
 
 
 def batch_of(model, count=2):
-    pieces = [[Piece(i, 0, i.codes.shape[1], True)] for i in make_items(SEMANTIC, count)]
+    pieces = [[Piece(i, 0, i.tokens.shape[1], True)] for i in make_items(CODEC, count)]
     return collate(pieces, model.layout, model.config.text)
 
 
@@ -93,7 +94,7 @@ def test_the_llm_reads_its_own_words_as_it_always_did(llms):
     original = transformers.LlamaForCausalLM.from_pretrained(llms["llama"])
     batch = batch_of(model, 1)
     ids = batch.texts[0]
-    inputs = model.inputs(batch)[0]
+    inputs = model.inputs(batch, model.heard(batch))[0]
     table = original.get_input_embeddings().weight
     assert torch.equal(inputs[0], model.text.begin if ids[0] == 1 else table[ids[0] - 2])
     assert torch.equal(inputs[1 : len(ids)], table[ids[1:] - 2])
@@ -211,7 +212,7 @@ def test_the_kernel_is_flash_only_where_it_runs(monkeypatch):
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa"])
 def test_both_kinds_of_backbone_take_the_kernel(llms, kernel):
-    scratch = SpeechLM(ModelConfig(layout="flatten", attention=kernel), SEMANTIC, VOCABULARY)
+    scratch = SpeechLM(ModelConfig(layout="flatten", attention=kernel), CODEC, VOCABULARY)
     for model in (scratch, build(llms["llama"], attention=kernel)):
         assert model.backbone.config._attn_implementation == kernel
 
@@ -225,13 +226,13 @@ def test_adapters_and_new_rows_learn_and_nothing_else(llms, name):
     model = build(llms[name], lora=LORA)
     model.eval()
     batch = batch_of(model)
-    before = model(batch).codes
+    before = model(batch).tokens
     model.adapt()
     model.eval()
-    assert torch.equal(model(batch).codes, before)
+    assert torch.equal(model(batch).tokens, before)
     model.train()
     losses = model(batch)
-    (losses.codes.sum() + losses.advance.sum()).backward()
+    (losses.tokens.sum() + losses.advance.sum()).backward()
     learnt = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     adapters = {n for n in learnt if "lora_" in n}
     assert all(n.startswith("backbone.") for n in adapters)
@@ -255,9 +256,9 @@ def test_folded_adapters_say_the_same(llms, name):
     model.eval()
     batch = batch_of(model)
     with torch.no_grad():
-        before = model(batch).codes
+        before = model(batch).tokens
         plain.load_state_dict(model.folded(model.state_dict()))
-        assert torch.allclose(plain.eval()(batch).codes, before, atol=1e-4)
+        assert torch.allclose(plain.eval()(batch).tokens, before, atol=1e-4)
 
 
 def test_wrong_targets_and_a_missing_library_are_named(llms, monkeypatch):
@@ -281,7 +282,7 @@ def test_speaking_step_by_step_is_the_training_forward(llms, name, text):
     torch.nn.init.zeros_(model.advance.weight)
     torch.nn.init.constant_(model.advance.bias, -3.0 if text == "prefix" else -1.0)
     tts = speaker(model)
-    item = make_items(SEMANTIC, 1)[0]
+    item = make_items(CODEC, 1)[0]
     greedy = Sampling(temperature=0.0)
     frames = torch.stack(list(tts.frames(list(item.ids), None, greedy, torch.Generator())), dim=2)
     assert frames.shape[2] >= 8
@@ -289,7 +290,9 @@ def test_speaking_step_by_step_is_the_training_forward(llms, name, text):
     said = type(item)("0", "s", "train", item.ids, frames[0].short(), durations)
     batch = collate([[Piece(said, 0, frames.shape[2], True)]], model.layout, text)
     with torch.no_grad():
-        states = model.backbone(inputs_embeds=model.inputs(batch)).last_hidden_state[0]
+        states = model.backbone(
+            inputs_embeds=model.inputs(batch, model.heard(batch))
+        ).last_hidden_state[0]
     for position in (batch.step[0] >= 0).nonzero()[:, 0].tolist():
         stream = int(model.layout.where(batch.step[0, position])[0])
         scores = model.head.classes.logits(states[position][None], stream).flatten()
@@ -301,9 +304,9 @@ def speaker(model):
     """A speaker with the weights of a model in training, and no codec: ask only for `frames`."""
     from tests.tts import cells
 
-    bare = SpeechLM(model.config, SEMANTIC, VOCABULARY, trains=False)
+    bare = SpeechLM(model.config, CODEC, VOCABULARY, trains=False)
     decoder = speaking(bare, model.state_dict(), llm_config(model.backbone))
-    tts = cells.bare_tts(SpeechLM(cells.cell("flatten")[1], SEMANTIC, cells.VOCABULARY), SEMANTIC)
+    tts = cells.bare_tts(SpeechLM(cells.cell("flatten")[1], CODEC, cells.VOCABULARY), CODEC)
     tts.model, tts.decoder = bare.eval().requires_grad_(False), decoder
     return tts
 

@@ -43,11 +43,11 @@ def test_the_same_seed_draws_the_same():
 def test_what_is_said_too_often_is_noticed_in_a_window():
     draw = drawer(window=4, repeats=0.5)
     for code in (3, 3, 3):
-        draw.remember(torch.tensor([code]), 0)
+        draw.remember(torch.tensor([[code]]), torch.tensor([0]))
     assert draw.repeated(torch.tensor([3]), 0).item()
     assert not draw.repeated(torch.tensor([2]), 0).item()
     for code in (1, 2, 4):
-        draw.remember(torch.tensor([code]), 0)
+        draw.remember(torch.tensor([[code]]), torch.tensor([0]))
     assert not draw.repeated(torch.tensor([3]), 0).item()
 
 

@@ -17,11 +17,11 @@ def reference(clips):
 
 def test_a_voice_survives_its_file(codec, reference, tmp_path):
     voice = Voice.from_audio(reference, codec)
-    assert voice.codes.shape[0] == 2
+    assert voice.tokens.shape[0] == 2
     assert voice.name == reference.stem
     voice.save(tmp_path / "me.voice.safetensors")
     back = Voice.load(tmp_path / "me.voice.safetensors")
-    assert torch.equal(back.codes, voice.codes)
+    assert torch.equal(back.tokens, voice.tokens)
     assert (back.name, back.codec, back.fingerprint) == (voice.name, "tiny", voice.fingerprint)
     assert [p.name for p in tmp_path.iterdir()] == ["me.voice.safetensors"]
 
@@ -32,7 +32,7 @@ def test_silence_around_the_speech_and_its_loudness_do_not_matter(codec, referen
     soundfile.write(tmp_path / "quiet.wav", quiet, RATE, subtype="FLOAT")
     voice = Voice.from_audio(reference, codec)
     assert (
-        abs(Voice.from_audio(tmp_path / "quiet.wav", codec).codes.shape[1] - voice.codes.shape[1])
+        abs(Voice.from_audio(tmp_path / "quiet.wav", codec).tokens.shape[1] - voice.tokens.shape[1])
         <= 1
     )
 
@@ -40,7 +40,7 @@ def test_silence_around_the_speech_and_its_loudness_do_not_matter(codec, referen
 def test_only_the_first_eight_seconds_are_kept(codec, reference, tmp_path):
     wav, _ = soundfile.read(reference)
     soundfile.write(tmp_path / "long.wav", np.tile(wav, 10), RATE)
-    assert Voice.from_audio(tmp_path / "long.wav", codec).codes.shape[1] == 8 * 25
+    assert Voice.from_audio(tmp_path / "long.wav", codec).tokens.shape[1] == 8 * 25
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The small transformer that sees both ways, of heads that fill in rather than go on."""
+"""What heads that fill in rather than go on are made of: attention both ways, and a clock."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from codeclm.tts.backbone import Sizes
 
@@ -19,3 +20,19 @@ def encoder(sizes: Sizes) -> nn.TransformerEncoder:
     return nn.TransformerEncoder(
         layer, sizes.depth, nn.LayerNorm(sizes.width), enable_nested_tensor=False
     )
+
+
+class Time(nn.Module):
+    """Times [N] from 0 to 1 to vectors [N, D]; smooth, so that it may be differentiated by time."""
+
+    def __init__(self, width: int, waves: int = 32, fastest: float = 32.0) -> None:
+        super().__init__()
+        turns = torch.logspace(0, 1, waves, base=fastest)
+        self.register_buffer("turns", turns, persistent=False)  # radians
+        self.turns: Tensor
+        self.mix = nn.Sequential(nn.Linear(2 * waves, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = t[:, None] * self.turns
+        vectors: Tensor = self.mix(torch.cat([angle.cos(), angle.sin()], dim=-1))
+        return vectors

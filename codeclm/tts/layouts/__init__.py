@@ -1,6 +1,6 @@
-"""Token layouts: which code of the matrix a language model draws at which step.
+"""Token layouts: which cells of the token matrix a language model draws at which step.
 
-A layout knows no network. It packs codes [B, K, T] into slots [B, S, C], unpacks them again, and
+A layout knows no network. It packs matrices [B, K, T] into slots [B, S, C], unpacks them again, and
 says after which step which frames are complete. Heads (`tts.heads`) say how a step is drawn.
 """
 
@@ -10,6 +10,7 @@ from codeclm.tts.layouts.coarse_first import CoarseFirst
 from codeclm.tts.layouts.delay import Delay
 from codeclm.tts.layouts.flatten import Flatten
 from codeclm.tts.layouts.frame import Frame
+from codeclm.tts.layouts.patch import Patch
 
 LAYOUTS: dict[str, type[Layout]] = {
     "flatten": Flatten,
@@ -17,6 +18,7 @@ LAYOUTS: dict[str, type[Layout]] = {
     "parallel": Frame,
     "frame": Frame,
     "coarse_first": CoarseFirst,
+    "patch": Patch,
 }
 
-__all__ = ["EMPTY", "END", "LAYOUTS", "CoarseFirst", "Delay", "Flatten", "Frame", "Layout"]
+__all__ = ["EMPTY", "END", "LAYOUTS", "CoarseFirst", "Delay", "Flatten", "Frame", "Layout", "Patch"]

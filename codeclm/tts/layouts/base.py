@@ -1,6 +1,7 @@
-"""What every layout is: a map between the cells of a code matrix and the steps of a model."""
+"""What every layout is: a map between the cells of a token matrix and the steps of a model."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,20 +11,27 @@ from codeclm.codecs.embedding import EMPTY, END
 
 
 class Layout(ABC):
-    """Index arithmetic between codes [B, K, T] and slots [B, S, C]; no network.
+    """Index arithmetic between token matrices [B, K, T] and slots [B, S, C]; no network.
 
     A slot holds a code, or a mark that is no code: `EMPTY` before its stream begins, `END` when its
-    stream is over and others are not. Every code from 0 on is sound.
+    stream is over and others are not. Every code from 0 on is sound. The numbers of latents have
+    NaN for a mark.
 
     Attributes:
+        before, after: the marks of slots whose stream has not begun, and whose stream is over.
         streams: K.
-        slots: C, codes a step.
+        slots: C, cells a step.
         period: steps from one frame to the next.
+        patch: frames a step, where it takes several.
         drawn: how many of the slots the steps themselves draw; the rest follows when all is over.
     """
 
+    before: ClassVar[float] = EMPTY
+    after: ClassVar[float] = END
+    streams: int
     slots: int
     period: int = 1
+    patch: int = 1
     drawn: int
 
     def __init__(self, streams: tuple[Stream, ...]) -> None:
@@ -54,19 +62,19 @@ class Layout(ABC):
         streams, frames = self.where(steps)
         return int(steps[((streams == stream) & (frames == 0)).any(-1)][0])
 
-    def pack(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, T] to slots [B, S, C]."""
-        frames = codes.shape[2]
-        stream, frame = self.where(torch.arange(self.steps(frames), device=codes.device))
-        slots = codes[:, stream, frame.clamp(0, frames - 1)]
-        return slots.masked_fill(frame < 0, EMPTY).masked_fill(frame >= frames, END)
+    def pack(self, tokens: Tensor) -> Tensor:
+        """Token matrices [B, K, T] to slots [B, S, C]."""
+        frames = tokens.shape[2]
+        stream, frame = self.where(torch.arange(self.steps(frames), device=tokens.device))
+        slots = tokens[:, stream, frame.clamp(0, frames - 1)]
+        return slots.masked_fill(frame < 0, self.before).masked_fill(frame >= frames, self.after)
 
     def unpack(self, slots: Tensor) -> Tensor:
-        """Slots [B, S, C] to the codes [B, K, T] of the frames that are complete."""
+        """Slots [B, S, C] to the token matrices [B, K, T] of the frames that are complete."""
         steps = slots.shape[1]
         frames = self.frames(steps) if steps else 0
         stream, frame = self.where(torch.arange(steps, device=slots.device))
         inside = (frame >= 0) & (frame < frames)
-        codes = slots.new_zeros(slots.shape[0], self.streams, frames)
-        codes[:, stream[inside], frame[inside]] = slots[:, inside]
-        return codes
+        tokens = slots.new_zeros(slots.shape[0], self.streams, frames)
+        tokens[:, stream[inside], frame[inside]] = slots[:, inside]
+        return tokens
