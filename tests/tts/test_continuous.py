@@ -123,9 +123,10 @@ def test_the_same_seed_draws_the_same_and_temperature_0_needs_none(name, request
 def test_temperature_of_a_flow_is_when_the_noise_enters(flow_bell):
     hidden = torch.zeros(2000, 4)
     drawn = [sample(flow_bell, hidden, temperature=t) for t in (0.0, 0.3, 0.7, 1.0)]
-    spread = [points.std(0).mean().item() for points in drawn]
-    assert spread == sorted(spread)
-    assert spread[0] < 1e-6
+    still, late, early, first = (points.std(0).mean().item() for points in drawn)
+    assert still < 1e-6
+    assert 0.1 < late < min(early, first)
+    assert early == pytest.approx(first, rel=0.2)
 
 
 def test_steps_are_even_or_short_first():
