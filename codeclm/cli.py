@@ -126,6 +126,13 @@ def speak(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Above 1 follows text and voice more closely.")
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a model of latents: steps from noise to a latent."),
+    ] = None,
+    noise: Annotated[
+        float | None, typer.Option(min=0, help="Of a model of latents: scale of that noise.")
+    ] = None,
     language: Annotated[
         str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
     ] = "en",
@@ -147,6 +154,8 @@ def speak(
             "top_p": top_p,
             "min_p": min_p,
             "guidance": guidance,
+            "steps": steps,
+            "noise": noise,
         }
         speech = tts.speak(
             text,

@@ -65,6 +65,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--asr", default="tiny.en", help="Whisper: tiny.en, base, or a folder")
     parser.add_argument("--seed", type=int, default=0, help="of the selection and of speaking")
     parser.add_argument("--split", default="test", help="split of the sentences (default test)")
+    parser.add_argument(
+        "--sampling", action="append", metavar="KEY=VALUE,...",
+        help="speak with this sampling, such as steps=4; give it again to compare several",
+    )  # fmt: skip
     parser.add_argument("--save-audio", action="store_true", help="keep what was spoken")
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(arguments)
@@ -96,13 +100,17 @@ def run(args: argparse.Namespace) -> None:
     clones = pick_clones(utterances, args.clones, args.seed) if args.clones else []
 
     # 3. one function an item and kind
-    judge = Judge(recognizer, codec, partial(speak, tts, codec, args))
+    spoken = {
+        f"spoken {given}".strip(): partial(speak, tts, args, given)
+        for given in args.sampling or [""]
+    }
+    judge = Judge(recognizer, codec, spoken)
     tasks: list[tuple[tuple[str, str, str], Callable[[], Row]]] = []
     for target, voice in sentences:
-        for kind in ("recording", "codec", "spoken"):
+        for kind in ("recording", "codec", *spoken):
             tasks.append((("sentences", kind, target.id), partial(judge, kind, target, voice)))
     for target, voice, other in clones:
-        for kind in ("recording", "impostor", "codec", "spoken"):
+        for kind in ("recording", "impostor", "codec", *spoken):
             whose = other if kind == "impostor" else target
             tasks.append((("clones", kind, target.id), partial(judge, kind, whose, voice)))
 
@@ -110,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
     with Results(args.out, made_with, COLUMNS) as results:
         missing = [task for task in tasks if task[0] not in results.rows]
         if missing:
-            judge.spoken(*sentences[0])  # warm-up, not counted
+            next(iter(spoken.values()))(*sentences[0])  # warm-up, not counted
         for key, measure in track(missing, description="measuring", disable=not missing):
             part, kind, item = key
             results.add({"part": part, "kind": kind, "id": item} | measure())
@@ -199,18 +207,18 @@ class Judge:
         self,
         recognizer: asr.ASR,
         codec: Any,
-        speak: Callable[[Utterance, Utterance], tuple[Tensor, Row]],
+        spoken: dict[str, Callable[[Utterance, Utterance], tuple[Tensor, Row]]],
     ):
         self.recognizer = recognizer
         self.codec = codec
-        self.spoken = speak
+        self.spoken = spoken
 
     def __call__(self, kind: str, target: Utterance, voice: Utterance) -> Row:
-        """`kind`: recording, codec (the recording through the codec), spoken, or impostor."""
+        """`kind`: recording, codec (the recording through the codec), impostor, or one spoken."""
         row: Row = {"speaker": target.speaker, "voice_id": voice.id, "text": target.text}
         rate = self.codec.spec.sample_rate
-        if kind == "spoken":
-            wav, facts = self.spoken(target, voice)
+        if kind in self.spoken:
+            wav, facts = self.spoken[kind](target, voice)
             row |= facts
         else:
             wav = original = read_audio(target, rate)
@@ -228,19 +236,36 @@ class Judge:
         return row
 
 
+def sampling_of(tts: Any, given: str) -> Any:
+    """The model's sampling with settings replaced, as `steps=4,noise=0.8` says; None: as it is."""
+    from codeclm.config import load_config
+    from codeclm.tts.sampling import Sampling
+
+    if not given:
+        return None
+    plain = [f"{name}={value}" for name, value in tts.sampling.model_dump().items()]
+    return load_config(Sampling, None, [*plain, *given.split(",")])
+
+
 def speak(
-    tts: Any, codec: Any, args: argparse.Namespace, target: Utterance, voice: Utterance
+    tts: Any, args: argparse.Namespace, given: str, target: Utterance, voice: Utterance
 ) -> tuple[Tensor, Row]:
     """The text of `target` in the voice heard in `voice`: wav [1, N] and how it was made."""
     from codeclm import Voice
 
-    prompt = read_audio(voice, codec.spec.sample_rate)
+    rate = tts.codec.spec.sample_rate
     speech = tts.speak(
-        target.text, voice=Voice.from_wav(prompt, codec), language=target.language, seed=args.seed
+        target.text,
+        voice=Voice.from_wav(read_audio(voice, rate), tts.codec),
+        language=target.language,
+        seed=args.seed,
+        sampling=sampling_of(tts, given),
     )
     if args.save_audio:
+        write(args.out / "audio" / given / f"{target.id}.wav", speech.wav, speech.sample_rate)
+    if args.save_audio:
         write(args.out / "audio" / f"{target.id}.wav", speech.wav, speech.sample_rate)
-    return resample(speech.wav[None], speech.sample_rate, codec.spec.sample_rate), {
+    return resample(speech.wav[None], speech.sample_rate, rate), {
         "generation_seconds": round(speech.generation_seconds, 4),
         "first_audio_ms": round(speech.first_audio_ms, 1),
         "interventions": json.dumps(speech.interventions),
@@ -282,12 +307,12 @@ def summarize(rows: list[Row]) -> dict[str, dict[str, Any]]:
     def add(name: str, interval: stats.Interval, unit: str = "") -> None:
         figures[name] = asdict(interval) | {"unit": unit}
 
-    what = {"recording": "recordings", "codec": "through the codec", "spoken": "spoken"}
+    what = {"recording": "recordings", "codec": "through the codec"}
     for part, kind in table:
         if kind == "impostor":
             continue
         errors, words = column(part, kind, "errors"), column(part, kind, "words")
-        add(f"{part}: WER, {what[kind]}", stats.ratio(errors, words), "%")
+        add(f"{part}: WER, {what.get(kind, kind)}", stats.ratio(errors, words), "%")
     for name, label in {
         "pesq_wb": "PESQ-WB", "stoi": "STOI", "mel_db": "mel distance, dB",
         "codec_similarity": "similarity to the original",
@@ -295,27 +320,37 @@ def summarize(rows: list[Row]) -> dict[str, dict[str, Any]]:
         add(f"codec: {label}", stats.mean(column("sentences", "codec", name)))
     who = {
         "impostor": "two different speakers", "recording": "two recordings of one speaker",
-        "codec": "recording through the codec", "spoken": "clone",
+        "codec": "recording through the codec",
     }  # fmt: skip
     for part, kind in table:
         of = column(part, kind, "similarity")
-        add(f"{part}: similarity to the voice, {who[kind]}", stats.mean(of))
-    if table.get(("clones", "spoken")):
+        add(f"{part}: similarity to the voice, {who.get(kind, clone(kind))}", stats.mean(of))
+    if table.get(("clones", "impostor")):
         impostor = np.array(column("clones", "impostor", "similarity"))
         same = np.array(column("clones", "recording", "similarity")) - impostor
-        for kind in ("codec", "spoken"):
-            raw = np.array(column("clones", kind, "similarity")) - impostor
-            add(f"clones: scaled similarity, {who[kind]}", stats.ratio(raw, same))
-    spoken = [row for row in rows if row["kind"] == "spoken"]
-    if spoken:
+        for part, kind in table:
+            if part == "clones" and kind not in ("impostor", "recording"):
+                raw = np.array(column(part, kind, "similarity")) - impostor
+                add(
+                    f"clones: scaled similarity, {who.get(kind, clone(kind))}",
+                    stats.ratio(raw, same),
+                )
+    for kind in dict.fromkeys(row["kind"] for row in rows if row["kind"].startswith("spoken")):
+        spoken = [row for row in rows if row["kind"] == kind]
+        how = kind.removeprefix("spoken")
         seconds = np.array([float(row["audio_seconds"]) for row in spoken])
         took = np.array([float(row["generation_seconds"]) for row in spoken])
-        add("speed: median x real time", stats.median(seconds / took))
+        add(f"speed: median x real time{how}", stats.median(seconds / took))
         first = [float(row["first_audio_ms"]) for row in spoken]
-        add("speed: median ms to first audio", stats.median(first))
+        add(f"speed: median ms to first audio{how}", stats.median(first))
         rescued = [any(json.loads(row["interventions"]).values()) for row in spoken]
-        add("spoken items with an intervention", stats.mean(rescued), "%")
+        add(f"spoken items with an intervention{how}", stats.mean(rescued), "%")
     return figures
+
+
+def clone(kind: str) -> str:
+    """`spoken steps=4` as `clone steps=4`."""
+    return kind.replace("spoken", "clone", 1)
 
 
 def markdown(figures: dict[str, dict[str, Any]], facts: dict[str, Any]) -> str:

@@ -20,6 +20,10 @@ from codeclm.codecs.embedding import CodeEmbedding
 KERNEL = 5
 
 
+class NothingToAlign(ValueError):
+    """The codec has too few frames a second, or the text too many tokens, for one a frame."""
+
+
 class Aligner(nn.Module):
     """Token matrices [B, rows, T] to log-probabilities of text tokens [B, T, V]; 0 is CTC's blank.
 
@@ -64,7 +68,7 @@ def train_aligner(
     """
     usable = [i for i in range(len(tokens)) if tokens[i].shape[1] > 1.1 * len(ids[i])]
     if not usable:
-        raise ValueError("no utterance has more codec frames than tokens: nothing to align")
+        raise NothingToAlign("no utterance has more codec frames than text tokens")
     usable.sort(key=lambda i: tokens[i].shape[1])
     usable = usable[: max(1, len(usable) * 3 // 4)]
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from codeclm.codecs import Codec, load_codec
 from codeclm.codecs.latents import Scale
 from codeclm.config import Config, load_config
 from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.data_prep.align import align, train_aligner
+from codeclm.data_prep.align import NothingToAlign, align, train_aligner
 from codeclm.data_prep.shards import read_shard, write_shard
 from codeclm.data_prep.text import (
     Bytes,
@@ -95,17 +95,22 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     if codec.spec.latent_dims:
         scale = Scale.measure(sound[i] for i in trained)
         sound = [scale.enter(latents) for latents in sound]
-    model, loss = train_aligner(
-        codec.spec,
-        vocabulary,
-        [sound[i] for i in trained],
-        [spoken[i] for i in trained],
-        config.align_steps,
-        seed=config.seed,
-    )
+    loss = 0.0
+    model = None
+    try:
+        model, loss = train_aligner(
+            codec.spec,
+            vocabulary,
+            [sound[i] for i in trained],
+            [spoken[i] for i in trained],
+            config.align_steps,
+            seed=config.seed,
+        )
+    except NothingToAlign as error:
+        print(f"{error}: a model of these data must read its text as a prefix")
     spent, unaligned = [], 0
     for matrix, tokens in tqdm(zip(sound, spoken, strict=True), total=len(spoken), desc="align"):
-        found = align(model, matrix, tokens)
+        found = align(model, matrix, tokens) if model is not None else None
         unaligned += found is None
         spent.append(torch.tensor(found or [0] * len(tokens), dtype=torch.int16))
     write_tensors(config.out / "durations.safetensors", {"durations": torch.cat(spent)}, {})

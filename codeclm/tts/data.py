@@ -60,7 +60,10 @@ class Sequences:
             if (text == "prefix" or any(item.durations)) and item.tokens.shape[1] <= frames
         ]
         if not self.items:
-            raise ValueError("no aligned utterance is short enough to train on: raise `frames`")
+            raise ValueError(
+                "no aligned utterance is short enough to train on: raise `frames`, or, where none "
+                "could be aligned, take `model.text=prefix`"
+            )
         self.layout, self.text = layout, text
         self.frames, self.size, self.seed = frames, batch, seed
         self.text_dropout, self.voice_dropout = text_dropout, voice_dropout

@@ -333,8 +333,8 @@ class SpeechLM(nn.Module):
         before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=self.layout.before)
         return self.said(before, batch.step) + text[..., 0, :]
 
-    def forward(self, batch: Batch) -> Losses:
-        """Losses of a batch."""
+    def hidden(self, batch: Batch) -> Tensor:
+        """The state of every frame of every position, [B, S, P, D]."""
         assert self.backbone is not None, "a model without a backbone only speaks"
         text = self.heard(batch)
         inputs = self.inputs(batch, text)
@@ -345,18 +345,26 @@ class SpeechLM(nn.Module):
                 f"{self.config.pretrained!r} was made for: lower `frames`"
             )
         states = self.backbone(inputs_embeds=inputs, use_cache=False).last_hidden_state
-        steps = batch.step >= 0
-        slots, step = batch.slots[steps], batch.step[steps]
         each = [self.frame(states, text[..., j, :], j) for j in range(self.layout.patch)]
-        frames = torch.stack(each, dim=-2)  # [B, S, P, D]
-        hidden = frames[steps].flatten(1)
-        nats = self.head.loss(hidden, slots, self.layout.where(step)[0], step == 0)
-        tokens = torch.zeros_like(batch.slots, dtype=nats.dtype)
-        tokens[steps] = nats
+        return torch.stack(each, dim=-2)
+
+    def forward(self, batch: Batch, taught: Tensor | None = None) -> Losses:
+        """Losses of a batch; with states [n, P * D] to be taught, the distance to them."""
+        frames = self.hidden(batch)
+        steps = batch.step >= 0
+        hidden, slots, step = frames[steps].flatten(1), batch.slots[steps], batch.step[steps]
+        if taught is None:
+            cost = self.head.loss(hidden, slots, self.layout.where(step)[0], step == 0)
+        else:
+            away = (hidden - taught).float().square().mean(-1, keepdim=True)
+            cost = away.expand(slots.shape)
+        tokens = torch.zeros_like(batch.slots, dtype=cost.dtype)
+        tokens[steps] = cost
         going = self.advance(frames).squeeze(-1).float()
         target = batch.advance.clamp(min=0)
         advance = F.binary_cross_entropy_with_logits(going, target, reduction="none")
-        return Losses(tokens, advance * (batch.advance >= 0), self._spelling(states, batch))
+        spelling = self._spelling(frames[..., 0, :], batch)
+        return Losses(tokens, advance * (batch.advance >= 0), spelling)
 
     def _spelling(self, states: Tensor, batch: Batch) -> Tensor:
         """CTC loss (Graves et al. 2006) of each told text given the states of its frames."""

@@ -27,6 +27,7 @@ from codeclm.data_prep.shards import Prepared, read_prepared
 from codeclm.learner import Learner
 from codeclm.training import Run, Tracker, cosine, set_rate
 from codeclm.tts.data import Sequences
+from codeclm.tts.distill import Distillation, Teacher
 from codeclm.tts.layouts import Layout
 from codeclm.tts.listen import Listener, Sentence, WordErrorRate
 from codeclm.tts.model import Batch, Losses, ModelConfig, SpeechLM
@@ -53,6 +54,7 @@ class TtsTraining(Config):
         stream_weights: of the loss of each stream, on any scale; none: all alike.
         advance_weight: of the loss that says when the next token enters, or the speech ends.
         spell_weight: of the spelling loss of `model.spell`.
+        distil: learn the guided states of a teacher, and nothing else of the tokens.
         mixed_precision: `bf16` or `no`.
         every: steps between two validations.
         keep: how many models, one each validation, are kept beside the best one.
@@ -80,6 +82,7 @@ class TtsTraining(Config):
     stream_weights: tuple[float, ...] = ()
     advance_weight: float = 0.5
     spell_weight: float = 0.2
+    distil: Distillation | None = None
     mixed_precision: str = "bf16"
     every: int = 250
     keep: int = Field(default=0, ge=0)
@@ -123,6 +126,9 @@ def run(
                 f"{config.init} has other sizes or another vocabulary than this run: give the same "
                 "`model` and the tokenizer it was trained with, or begin without `init`"
             ) from error
+    teacher = Teacher(config.distil, spec, vocabulary) if config.distil else None
+    if teacher is not None:
+        teacher.teach(model)
     model.adapt()
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
@@ -138,11 +144,12 @@ def run(
     learner = Learner(bare, optimizer, config.ema)
     run = Run(config.out, {"learner": learner}, tracker=config.tracker)
 
-    def losses(batch: Batch) -> tuple[Tensor, Losses, Batch]:
+    def losses(batch: Batch, taught: bool = False) -> tuple[Tensor, Losses, Batch]:
         """What to minimize, the losses that make it up, and the batch on its device."""
         moved = batch.to(accelerator.device)
         with accelerator.autocast():
-            found: Losses = model(moved)
+            states = teacher.states(moved) if teacher is not None and taught else None
+            found: Losses = model(moved, states)
         streams = layout.where(moved.step.clamp(min=0))[0]
         tokens = (found.tokens * weights.to(streams.device)[streams]).sum()
         digits = sum(len(s.levels) if config.model.classes == "levels" else 1 for s in spec.streams)
@@ -168,7 +175,7 @@ def run(
         scores, total = Scores(layout, spec), 0.0
         for number in run.batches(config.accumulate):
             with accelerator.accumulate(model):
-                loss, found, batch = losses(train.batch(number))
+                loss, found, batch = losses(train.batch(number), taught=True)
                 run.check(loss)
                 accelerator.backward(loss)
             if step % 20 == 0:

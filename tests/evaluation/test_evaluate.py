@@ -56,7 +56,9 @@ class FakeTTS:
     codec = FakeCodec()
     spoken = 0
 
-    def speak(self, text: str, *, voice: Tensor, language: str, seed: int) -> SimpleNamespace:
+    def speak(
+        self, text: str, *, voice: Tensor, language: str, seed: int, sampling: None
+    ) -> SimpleNamespace:
         FakeTTS.spoken += 1
         return SimpleNamespace(
             wav=voice[0, :RATE], sample_rate=RATE, generation_seconds=0.25, first_audio_ms=50.0,

@@ -74,21 +74,22 @@ class ConsistencyHead(Head):
         """Squared error [n, C] of the velocity at the time t itself."""
         noise = torch.randn_like(data)
         x = torch.lerp(noise, data, t[:, None])
-        squared: Tensor = (self.velocity(x, t, t, hidden) - (data - noise)).float().square()
-        return squared
+        v: Tensor = self.velocity(x, t, t, hidden)
+        return (v - (data - noise)).float().square()
 
     def _map_error(self, hidden: Tensor, data: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Squared difference [n, C] of how the map moves with t, and how the flow does there."""
         x = torch.lerp(torch.randn_like(data), data, s[:, None])
 
         def moved(t: Tensor) -> Tensor:
-            return x + (t - s)[:, None] * self.velocity(x, s, t, hidden)
+            v: Tensor = self.velocity(x, s, t, hidden)
+            return x + (t - s)[:, None] * v
 
         there, motion = torch.func.jvp(moved, (t,), (torch.ones_like(t),))  # type: ignore[misc]
         with torch.no_grad():
             flow = self.velocity(there.detach(), t, t, hidden)
-        squared: Tensor = (motion - flow).float().square()
-        return squared
+        error: Tensor = motion - flow
+        return error.float().square()
 
     def _weighed(self, error: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Errors [n, C] against how large they are known to be between these times."""
