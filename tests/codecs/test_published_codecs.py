@@ -514,7 +514,9 @@ def test_without_both_libraries_their_names_are_told(monkeypatch):
     from codeclm.codecs.published.mimi import Mimi
 
     monkeypatch.delattr(modeling_mimi, "MimiEncoderModel", raising=False)
-    with pytest.raises(ValueError, match=r"mimi needs .* 'codeclm\[moshi\]' or 'codeclm\[codecs\]'"):
+    with pytest.raises(
+        ValueError, match=r"mimi needs .* 'codeclm\[moshi\]' or 'codeclm\[codecs\]'"
+    ):
         Mimi("mimi", SimpleNamespace(), 8, "")
 
 

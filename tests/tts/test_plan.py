@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +20,7 @@ from codeclm.tts.sampling import Sampling
 from codeclm.tts.train import TtsTraining
 from tests.tts.cells import CELLS, FSQ, RVQ, SEMANTIC, VOCABULARY, bare_tts, cell, make_items
 
+OLD = not hasattr(transformers, "PreTrainedConfig")  # transformers 4
 TEXTS = ["stream", "prefix"]
 MUCH = Corpus(hours=500.0, used=1.0, tokens_per_second=12.0, vocabulary=VOCABULARY)
 
@@ -112,14 +114,17 @@ def test_steps(name):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("name", CELLS)
 def test_learning_costs_what_torch_counts(name, text, counted):
-    """The forward pass to the operation; forward and backward three times that within 1 %."""
+    """The forward pass to the operation; forward and backward three times that within 1 %.
+
+    But for the angles of the positions, which `transformers` 4 writes as a product.
+    """
     streams, model = build(name, text, spell=True)
     item = make_items(streams, 1)[0]
     frames, tokens = item.codes.shape[1], len(item.ids)
     batch = collate([[Piece(item, 0, frames, True)]], model.layout, text)
     expected = flops.learning(model, frames, tokens)
     forward, losses = counted(lambda: model(batch))
-    assert forward == expected
+    assert forward == (pytest.approx(expected, rel=1e-3) if OLD else expected)
     loss = losses.codes.sum() + losses.advance.sum() + losses.spelling
     backward, _ = counted(loss.backward)
     # The gradient of what is read first, points of codes, is never asked for.

@@ -80,7 +80,9 @@ class MoshiMimi(ChunkedCodec):
             return model.decoder(x), new
 
     @contextmanager
-    def _streaming(self, half: tuple[Any, ...], batch: int, past: States | None) -> Iterator[States]:
+    def _streaming(
+        self, half: tuple[Any, ...], batch: int, past: States | None
+    ) -> Iterator[States]:
         """These modules go on from `past` inside; yields the new states, whole at the end."""
         from moshi.utils.compile import no_compile
 
@@ -101,14 +103,15 @@ class MoshiMimi(ChunkedCodec):
 
         for layer in (layer for part in half for layer in part.modules()):
             if isinstance(layer, StreamingMultiheadAttention):
-                cache = layer._streaming_state.kv_cache.cache
-                layer._streaming_state.kv_cache = RingKVCache(
+                state: Any = layer._streaming_state
+                ring = state.kv_cache.cache
+                state.kv_cache = RingKVCache(
                     batch,
                     layer.num_heads,
-                    cache.shape[-1],
+                    ring.shape[-1],
                     capacity=layer.context + self.columns,
-                    device=cache.device,
-                    dtype=cache.dtype,
+                    device=ring.device,
+                    dtype=ring.dtype,
                 )
 
 

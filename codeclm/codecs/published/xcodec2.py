@@ -46,8 +46,8 @@ class XCodec2(ChunkedCodec):
         self.log_mels = library("transformers", "codecs").SeamlessM4TFeatureExtractor()
         config = model.config
         hop, rate = config.hop_length, HEARD * config.hop_length // math.prod(_strides(config))
-        self.group = self.block = WINDOW * rate // hop
-        self.overlap = OVERLAP * rate // hop
+        self.group = self.block = round(WINDOW * rate / hop)
+        self.overlap = round(OVERLAP * rate / hop)
         levels = tuple(config.quantization_levels)
         wait = (self.block - 1 + self.overlap) * hop
         self.spec = CodecSpec(
@@ -86,7 +86,7 @@ class XCodec2(ChunkedCodec):
         heard = F.pad(heard, (0, math.prod(_strides(self.model.config))))
         rows = F.pad(heard[:, 0], (self.margin, self.margin)).float().cpu().numpy()
         read = self.log_mels(list(rows), sampling_rate=HEARD, return_tensors="pt")
-        codes = self.model.encode(heard, read["input_features"].to(heard)).audio_codes
+        codes: Tensor = self.model.encode(heard, read["input_features"].to(heard)).audio_codes
         return codes[..., :frames].to(torch.long)
 
     def _sound(self, codes: Tensor) -> Tensor:
