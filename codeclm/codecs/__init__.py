@@ -81,6 +81,13 @@ def _nanocodec(
     )
 
 
+def _single(name: str, adapter: str, hub: str, sample_rate: int) -> Published:
+    hop, wait = sample_rate // 50, 1099  # frames of a window and its overlap, but for one
+    streams = (Stream(65_536, levels=(4,) * 8),)
+    spec = CodecSpec(name, "fsq", sample_rate, hop, streams, False, wait * hop, "", 0, wait * hop)
+    return Published(f"xcodec2:{adapter}", hub, spec, fewer=False)
+
+
 PUBLISHED = {
     "encodec-24k": Published(
         "encodec:Encodec",
@@ -142,6 +149,8 @@ PUBLISHED = {
     "nanocodec-22k-0.6": _nanocodec(
         "nanocodec-22k-0.6", "0.6kbps-12.5fps", 1764, 4, (9, 8, 8, 7), 24_000
     ),
+    "xcodec2": _single("xcodec2", "XCodec2", "HKUSTAudio/xcodec2-hf", 16_000),
+    "neucodec": _single("neucodec", "NeuCodec", "neuphonic/neucodec", 24_000),
 }
 _PUBLISHED_NAME = re.compile(r"(?P<name>[\w.-]+)(:(?P<streams>\d+))?(@(?P<weights>.+))?")
 

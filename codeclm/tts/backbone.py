@@ -97,7 +97,10 @@ def llama(config: Sizes, attention: str = "sdpa") -> "LlamaModel":
         num_attention_heads=config.heads,
         max_position_embeddings=4096,
         rms_norm_eps=EPS,
-        rope_parameters={"rope_type": "default", "rope_theta": THETA},
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": THETA,
+        },  # `transformers` 4 knows no other
         bos_token_id=None,
         eos_token_id=None,
     )
@@ -138,7 +141,7 @@ class Shape:
 
         Llama, SmolLM, Mistral, Qwen2 and Qwen3 can be run, without a sliding window.
         """
-        rope = llm.get("rope_parameters") or {}
+        rope = llm.get("rope_parameters") or _older_rope(llm)
         kinds = set(llm.get("layer_types") or ["full_attention"])
         if (
             llm["model_type"] not in ("llama", "mistral", "qwen2", "qwen3")
@@ -157,6 +160,12 @@ class Shape:
             turns = _stretched(turns, rope)
         key_heads = llm["num_key_value_heads"]
         return cls(llm["num_hidden_layers"], heads, key_heads, size, llm["rms_norm_eps"], turns)
+
+
+def _older_rope(llm: Mapping[str, Any]) -> dict[str, Any]:
+    """What `transformers` 5 calls `rope_parameters`, from a config that 4 wrote."""
+    default = {"rope_type": "default", "rope_theta": llm.get("rope_theta")}
+    return {**default, **(llm.get("rope_scaling") or {})}
 
 
 def _stretched(turns: Tensor, rope: Mapping[str, Any]) -> Tensor:

@@ -73,6 +73,7 @@ def load_llm(
     try:
         llm, found = kind.from_pretrained(
             where,
+            config=_read_config(where, revision),
             revision=revision,
             dtype=torch.float32,
             attn_implementation="eager",  # runs anywhere; the one wanted may need a GPU
@@ -113,6 +114,21 @@ def _where(name: str) -> tuple[str, str | None]:
         return name, None
     repo, _, revision = name.partition("@")
     return repo, revision or None
+
+
+def _read_config(where: str, revision: str | None) -> "PreTrainedConfig":
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+    return _both_ropes(config)
+
+
+def _both_ropes(config: "PreTrainedConfig") -> "PreTrainedConfig":
+    """Lets `transformers` 4 read the rotary positions of a config that 5 wrote."""
+    rope = getattr(config, "rope_parameters", None)
+    if rope and hasattr(config, "rope_theta"):
+        config.rope_theta, config.rope_scaling = rope["rope_theta"], rope
+    return config
 
 
 @torch.no_grad()
@@ -203,7 +219,7 @@ class PlainDecoder:
     ) -> None:
         from transformers import AutoConfig, AutoModel
 
-        config = AutoConfig.for_model(**llm)
+        config = _both_ropes(AutoConfig.for_model(**llm))
         kind: Any = AutoModel
         self.model: Any = kind.from_config(
             config, attn_implementation=attention, dtype=torch.float32

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from codeclm import load_codec
 from codeclm.codecs import PUBLISHED
-from codeclm.codecs.published.nanocodec import EncoderConfig, GroupFSQ, QuantizerConfig, reach
+from codeclm.codecs.published.nanocodec import GroupFSQ, reach
+from codeclm.codecs.published.nemo import EncoderConfig, QuantizerConfig
 
 RATES = [2, 3, 6, 7, 7]  # those of the 12.5 Hz codecs
 MODULES = "nemo.collections.tts.modules.audio_codec_modules"

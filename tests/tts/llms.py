@@ -8,13 +8,13 @@ LONGEST = 4096  # positions of each, but for GPT-2, whose positions are a table
 COMMON = {"vocab_size": 320, "bos_token_id": 3, "eos_token_id": 4, "num_hidden_layers": 2}
 LLAMA = {**COMMON, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
 LLAMA |= {"num_key_value_heads": 2, "max_position_embeddings": LONGEST, "rms_norm_eps": 1e-5}
-SLOW_ROPE = {"rope_type": "default", "rope_theta": 500_000.0}
-ROPE3 = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 8.0, "low_freq_factor": 1.0}
+THETA = 500_000.0
+ROPE3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}
 ROPE3 |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 
 LLMS = {
-    "llama": ("Llama", {**LLAMA, "rope_parameters": SLOW_ROPE}),
-    "llama3": ("Llama", {**LLAMA, "rope_parameters": ROPE3, "head_dim": 16}),
+    "llama": ("Llama", {**LLAMA, "rope_theta": THETA}),
+    "llama3": ("Llama", {**LLAMA, "rope_theta": THETA, "rope_scaling": ROPE3, "head_dim": 16}),
     "llama-biased": ("Llama", {**LLAMA, "attention_bias": True}),
     "mistral": ("Mistral", {**LLAMA, "sliding_window": None, "head_dim": 16}),
     "qwen2": ("Qwen2", LLAMA),

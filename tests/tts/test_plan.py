@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +20,7 @@ from codeclm.tts.sampling import Sampling
 from codeclm.tts.train import TtsTraining
 from tests.tts.cells import CELLS, FSQ, RVQ, SEMANTIC, VOCABULARY, bare_tts, cell, make_items, toy
 
+OLD = not hasattr(transformers, "PreTrainedConfig")  # transformers 4
 TEXTS = ["stream", "prefix"]
 MUCH = Corpus(hours=500.0, used=1.0, tokens_per_second=12.0, vocabulary=VOCABULARY)
 
@@ -113,15 +115,19 @@ def test_steps(name):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("name", CELLS)
 def test_learning_costs_what_torch_counts(name, text, counted):
-    """The forward pass to the operation; forward and backward three times that within 2 %."""
+    """The forward pass to the operation; forward and backward three times that within 2 %.
+
+    But for the angles of the positions, which `transformers` 4 writes as a product, and the motion
+    of a flow map, whose cost torch does not tell.
+    """
     spec, model = build(name, text, spell=True)
     item = make_items(spec, 1)[0]
     frames, tokens = item.tokens.shape[1], len(item.ids)
     batch = collate([[Piece(item, 0, frames, True)]], model.layout, text)
     expected = flops.learning(model, frames, tokens)
     forward, losses = counted(lambda: model(batch))
-    # What torch spends on the motion of a flow map is not to be told from outside.
-    assert forward == pytest.approx(expected, rel=0.1 if "consistency" in name else 0)
+    inexact = 0.1 if "consistency" in name else 1e-3 if OLD else 0
+    assert forward == pytest.approx(expected, rel=inexact)
     loss = losses.tokens.sum() + losses.advance.sum() + losses.spelling
     backward, _ = counted(loss.backward)
     # The gradient of what is read first, points of codes or latents, is never asked for.

@@ -24,7 +24,7 @@ from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.pretrained import PlainDecoder, llm_config, load_llm, make_decoder
 from codeclm.tts.sampling import Sampling
 from tests.tts.cells import SEMANTIC, make_items, toy
-from tests.tts.llms import FAST, LLMS, SLOW, save_llm
+from tests.tts.llms import FAST, LLMS, ROPE3, SLOW, THETA, save_llm
 from tests.tts.test_cells import tts_times
 
 CODEC = toy(SEMANTIC)
@@ -173,13 +173,30 @@ def test_the_slow_decoder_equals_the_fast_one(llms, name):
         {"sliding_window": 64},
         {"layer_types": ["full_attention", "sliding_attention"]},
         {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}},
-        {"rope_parameters": {**LLMS["llama"][1]["rope_parameters"], "partial_rotary_factor": 0.5}},
+        {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
     ],
 )
 def test_what_the_fast_decoder_does_not_know_it_does_not_run(llms, change):
     facts = llm_config(load_llm(str(llms["llama"]), VOCABULARY)[0])
     assert backbone.Shape.of_llm(facts) is not None
     assert backbone.Shape.of_llm({**facts, **change}) is None
+
+
+def test_rotary_positions_are_read_under_the_names_of_transformers_4_and_5(llms):
+    llm, _ = load_llm(str(llms["llama"]), VOCABULARY)
+    facts = {k: v for k, v in llm_config(llm).items() if not k.startswith("rope")}
+    older = {**facts, "rope_theta": THETA, "rope_scaling": ROPE3}
+    newer = {**facts, "rope_parameters": {**ROPE3, "rope_theta": THETA}}
+    x = torch.randn(1, 40, 32)
+    with torch.no_grad():
+        plain = llm(inputs_embeds=x).last_hidden_state
+        expected, *others = (
+            decoder(x, decoder.start())
+            for kind in (make_decoder, PlainDecoder)
+            for decoder in (kind(config, llm.state_dict()) for config in (older, newer))
+        )
+    assert not torch.allclose(plain, expected, atol=1e-3)
+    assert all(torch.allclose(other, expected, atol=2e-5) for other in others)
 
 
 def test_the_slow_decoder_says_when_positions_run_out(llms):

@@ -128,6 +128,16 @@ def damaged(path: Path, reason: object) -> ValueError:
     return ValueError(f"{path} is damaged or no plain checkpoint ({text}); download it again")
 
 
+def check_type(folder: Path, model_type: str, told: str) -> None:
+    """Refuses a folder whose config.json names another network than that called `told`."""
+    try:
+        found = json.loads((folder / FILES[0]).read_text("utf-8"))["model_type"]
+    except (ValueError, LookupError, TypeError):
+        found = "unknown thing"
+    if found != model_type:
+        raise ValueError(f"{folder} does not hold a {told} but a {found}")
+
+
 def load_model(model: Any, folder: Path) -> Any:
     """A frozen network of `transformers` in single precision.
 
@@ -140,12 +150,7 @@ def load_model(model: Any, folder: Path) -> Any:
     """
     from safetensors import SafetensorError
 
-    try:
-        found = json.loads((folder / FILES[0]).read_text("utf-8"))["model_type"]
-    except (ValueError, LookupError, TypeError):
-        found = "unknown thing"
-    if found != model.config_class.model_type:
-        raise ValueError(f"{folder} does not hold a {model.__name__} but a {found}")
+    check_type(folder, model.config_class.model_type, model.__name__)
     try:
         network, report = model.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, dtype="float32"
