@@ -175,7 +175,7 @@ def short(value: object) -> str:
         shown = repr(value)
     except ValueError:
         shown = f"a huge {type(value).__name__}"
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return shown if len(shown) <= 200 else f"{shown[:150]}...{shown[-40:]}"
 
 
 def _is_unicode(value: str) -> bool:
@@ -210,17 +210,17 @@ def _locate(folder: Path, name: str, shard: str | None) -> Place:
             raise BadRow("bad value", f"`audio` is {short(name)}: write a row as train/17")
         return DatasetRow(shard, split, int(number))
     if not tar.is_plain(name):
-        raise BadRow("bad value", f"`audio` is {name!r}: write a relative path without `..`")
+        raise BadRow("bad value", f"`audio` is {short(name)}: write a relative path without `..`")
     path = folder / shard
     if not exists(path):
-        raise BadRow("missing file", f"no shard {path}: correct `shard` or remove the row")
+        raise BadRow("missing file", f"no shard {short(str(path))}: correct `shard` or remove the row")
     try:
         members = tar.index(path)
     except ValueError as error:
         raise BadRow("unreadable", str(error)) from None
     if name not in members:
         raise BadRow(
-            "missing file", f"no member {name!r} in {path}: correct `audio` or remove the row"
+            "missing file", f"no member {short(name)} in {path}: correct `audio` or remove the row"
         )
     return Member(path, name)
 

@@ -8,6 +8,7 @@ text.
 """
 
 import base64
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -96,6 +97,14 @@ def load_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
     raise ValueError(
         f"unknown tokenizer {kind!r}: known are phonemes, sentencepiece, bytes, pretrained"
     )
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json` that `codeclm prep` wrote."""
+    try:
+        return load_tokenizer(json.loads(path.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no tokenizer of a prepared corpus ({error})") from None
 
 
 def phonemize(text: str, language: str = "en", normalizer: str = "none") -> str:
