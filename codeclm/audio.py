@@ -8,14 +8,15 @@ import contextlib
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from soundfile import SoundFile
     from torch import Tensor
 
 # What `write` can make: suffix -> container and coding, in the words of libsndfile.
@@ -34,24 +35,83 @@ _BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def read(path: "str | Path | BinaryIO", sample_rate: int) -> "Tensor":
-    """Reads a sound file as mono at `sample_rate`: channels are averaged, then resampled.
+class Info(NamedTuple):
+    """What the header of a sound file says."""
+
+    sample_rate: int
+    channels: int
+    seconds: float
+
+
+def info(path: "str | Path | BinaryIO") -> Info:
+    """Reads the header alone; a file that was cut off can hold less than it says.
+
+    Raises:
+        ValueError: missing, a folder, not audio.
+    """
+    with _open(path) as file:
+        return Info(file.samplerate, file.channels, file.frames / file.samplerate)
+
+
+def read(
+    path: "str | Path | BinaryIO",
+    sample_rate: int,
+    start: float = 0.0,
+    seconds: float | None = None,
+    channel: int | None = None,
+) -> "Tensor":
+    """Reads a sound file, or a part of it, as mono at `sample_rate`.
 
     Args:
         path: a file, or an open binary file (a member of a tar, an upload).
         sample_rate: in Hz.
+        start: seconds of the file to leave out.
+        seconds: how many to read at most; None reads to the end.
+        channel: the one to take, counted from 0, instead of the average.
 
     Returns:
         `[1, N]` float32.
 
     Raises:
-        ValueError: missing, a folder, not audio, empty, or holding NaN or infinite samples.
+        ValueError: missing, a folder, not audio, empty, holding NaN or infinite samples, shorter
+            than `start`, or without that channel.
     """
     import numpy as np
-    import soundfile
     import torch
 
-    name = path if isinstance(path, str | Path) else "the sound"
+    name = _name(path)
+    with _open(path) as file:
+        file_rate = file.samplerate
+        if channel is not None and channel >= file.channels:
+            raise ValueError(f"{name} has {file.channels} channel(s), so none of number {channel}")
+        first = round(start * file_rate)
+        if start > 0 and first >= file.frames:
+            raise ValueError(f"{name} ends after {file.frames / file_rate:.2f} s, before {start} s")
+        before = min(first, file_rate // 2)  # decoders of mp3 and opus need some to settle
+        if first > before:
+            file.seek(first - before)
+        left = file.frames - first if seconds is None else round(seconds * file_rate)
+        # In one go: soundfile seeks after each read, and that makes an mp3 decoder settle anew.
+        samples = file.read(before + max(0, left), dtype="float32", always_2d=True)[before:]
+    mono = samples.mean(axis=1) if channel is None else samples[:, channel]
+    if not np.isfinite(mono).all():
+        raise ValueError(f"{name} holds samples that are NaN or infinite; export it again")
+    wav = resample(torch.from_numpy(np.ascontiguousarray(mono)), file_rate, sample_rate)
+    if wav.numel() == 0:
+        raise ValueError(f"{name} is empty (no sample at {sample_rate} Hz)")
+    return wav[None]
+
+
+def _name(path: "str | Path | BinaryIO") -> str:
+    return str(path) if isinstance(path, str | Path) else "the sound"
+
+
+@contextlib.contextmanager
+def _open(path: "str | Path | BinaryIO") -> "Iterator[SoundFile]":
+    """A sound file to read from; what libsndfile cannot read becomes a ValueError."""
+    import soundfile
+
+    name = _name(path)
     if isinstance(path, str | Path):
         if os.path.isdir(path):
             raise ValueError(f"{name} is a folder; name a sound file")
@@ -60,19 +120,15 @@ def read(path: "str | Path | BinaryIO", sample_rate: int) -> "Tensor":
         if os.path.getsize(path) == 0:
             raise ValueError(f"{name} is empty (0 bytes)")
     try:
-        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: the suffix .raw
         reason = getattr(error, "error_string", error)
         raise ValueError(
             f"cannot read {name} as audio ({str(reason).strip()}); formats that work: {READABLE}"
         ) from None
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name} holds samples that are NaN or infinite; export it again")
-    mono = torch.from_numpy(samples.mean(axis=1))
-    wav = resample(mono, file_rate, sample_rate)
-    if wav.numel() == 0:
-        raise ValueError(f"{name} is empty (no sample at {sample_rate} Hz)")
-    return wav[None]
+    except MemoryError:  # a damaged header can promise any number of samples
+        raise ValueError(f"cannot read {name}: it says it is too long for the memory") from None
 
 
 def write(

@@ -40,6 +40,15 @@ class _OneLineErrors(TyperGroup):
             _stop(f"error: {' '.join(str(error).split())}", 2)
 
 
+class _PlainVerb(TyperGroup):
+    """A verb with sub-commands that also works plainly: its first one takes any other words."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            args = [next(iter(self.commands)), *args]
+        return super().resolve_command(ctx, args)
+
+
 def _stop(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
     raise typer.Exit(code)
@@ -56,9 +65,15 @@ app = typer.Typer(
 )
 voice_app = typer.Typer(help="Make a voice from a recording, or list the stock ones.", **_SETTINGS)
 codec_app = typer.Typer(help="List the codecs, or hear what one does to a recording.", **_SETTINGS)
+prep_app = typer.Typer(
+    cls=_PlainVerb,
+    help="Turn a corpus into token shards ([b]prep CONFIG[/b]), or check it first.",
+    **_SETTINGS,
+)
 train_app = typer.Typer(help="Train a codec, its vocoder, or a speaking model.", **_SETTINGS)
 app.add_typer(voice_app, name="voice")
 app.add_typer(codec_app, name="codec")
+app.add_typer(prep_app, name="prep")
 app.add_typer(train_app, name="train")
 
 Model = Annotated[str, typer.Option(help="A model folder, a hub name, or [b]starter[/b].")]
@@ -402,10 +417,51 @@ def _amount(tokens: Any, spec: Any) -> str:
 # --- prep, plan and train ---
 
 
-@app.command()
+@prep_app.command("run")
 def prep(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Turn a corpus into token shards."""
+    """Turn a corpus into token shards; the word [b]run[/b] can be left out."""
     _run("codeclm.data_prep.prepare", config, overrides)
+
+
+@prep_app.command("check")
+def prep_check(
+    manifest: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST", help="A manifest, folder, or hf:owner/name of a corpus."
+        ),
+    ],
+    tokenizer: Annotated[
+        str,
+        typer.Option(help="phonemes, sentencepiece, bytes, or the tokenizer.json of a model."),
+    ] = "phonemes",
+    fix: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write a mended manifest; what it lacks is listed."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List all that is wrong with a corpus (exit code 1 if anything is)."""
+    from codeclm.data_prep import check as checking
+
+    if fix is not None:
+        checking.check_out(manifest, fix)
+        audio.check_folder(fix)
+    with _quiet_stdout():
+        report = checking.check(manifest, tokenizer)
+        if fix is not None:
+            checking.mend(report, fix)
+    if as_json:
+        _print_json(**report.to_dict())
+    else:
+        print(checking.render(report))
+        if fix is not None:
+            print(
+                f"{fix}: {len(report.kept)} utterances; what was mended or left out is in "
+                f"{checking.beside(fix)}"
+            )
+    if report.findings:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,6 +7,7 @@ where its files are already there, so a run that was stopped goes on where it wa
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,12 +19,14 @@ from codeclm.config import Config, load_config
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.data_prep.align import NothingToAlign, align, train_aligner
 from codeclm.data_prep.shards import read_shard, write_shard
+from codeclm.data_prep.splits import Splits, leaks, split
 from codeclm.data_prep.text import (
     Bytes,
     Phonemes,
     Pretrained,
     SentencePiece,
     Tokenizer,
+    normalize,
     phonemize,
 )
 from codeclm.files import write_tensors, write_text
@@ -33,12 +36,14 @@ class Preparation(Config):
     """What to prepare.
 
     Attributes:
-        manifest: the corpus, JSON lines.
+        manifest: the corpus: JSON lines, or any other kind that `codeclm.corpus` reads.
         codec: name, folder or hub name.
         out: folder of the prepared corpus.
         tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
         pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
         vocabulary: pieces of a sentencepiece tokenizer, which is trained on the corpus.
+        normalize: what turns numbers into words: `none`, `nemo` or `num2words`.
+        splits: how to split a corpus that has no splits.
         shard: utterances a shard.
         align_steps: training steps of the aligner.
         train_split: the aligner learns from this split alone.
@@ -50,6 +55,8 @@ class Preparation(Config):
     tokenizer: str = "phonemes"
     pretrained: str | None = None
     vocabulary: int = 512
+    normalize: Literal["none", "nemo", "num2words"] = "none"
+    splits: Splits | None = None
     shard: int = 500
     align_steps: int = 900
     train_split: str = "train"
@@ -60,12 +67,12 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
     """Prepares the corpus; returns the folder."""
     config = load_config(Preparation, config_path, overrides)
     utterances = read_manifest(config.manifest)
-    leaks = {u.speaker for u in utterances if u.split == "unseen"} & {
-        u.speaker for u in utterances if u.split == config.train_split
-    }
-    if leaks:
+    if config.splits is not None:
+        utterances = split(utterances, config.splits)
+    leaking = leaks(utterances, config.train_split)
+    if leaking:
         raise ValueError(
-            f"{config.manifest}: speakers {sorted(leaks)[:5]} stand in both the train and the "
+            f"{config.manifest}: speakers {sorted(leaking)[:5]} stand in both the train and the "
             "unseen split; a speaker kept for testing must not be trained on"
         )
     codec = load_codec(config.codec)
@@ -145,16 +152,19 @@ def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer,
             "`tokenizer=pretrained` and the name of its LLM, `pretrained=`, belong together"
         )
     if config.tokenizer == "phonemes":
-        ipa = {u.id: u.phonemes or phonemize(u.text, u.language) for u in utterances}
-        tokenizer = Phonemes.build(ipa.values())
+        ipa = {
+            u.id: u.phonemes or phonemize(u.text, u.language, config.normalize) for u in utterances
+        }
+        tokenizer = Phonemes.build(ipa.values(), config.normalize)
         ids = [tokenizer.encode_ipa(ipa[u.id], u.language) for u in utterances]
     else:
         if config.tokenizer == "sentencepiece":
-            tokenizer = SentencePiece.train((u.text for u in utterances), config.vocabulary)
+            texts = (normalize(u.text, u.language, config.normalize) for u in utterances)
+            tokenizer = SentencePiece.train(texts, config.vocabulary, config.normalize)
         elif config.tokenizer == "bytes":
-            tokenizer = Bytes()
+            tokenizer = Bytes(config.normalize)
         elif config.pretrained is not None:
-            tokenizer = Pretrained.of(config.pretrained)
+            tokenizer = Pretrained.of(config.pretrained, config.normalize)
         else:
             raise ValueError(
                 f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, "

@@ -1,17 +1,21 @@
 """Text tokenizers: `Phonemes` (espeak-ng), `SentencePiece`, `Bytes`, that of a pretrained LLM.
 
 All have one small interface. A tokenizer is plain data: `state()` gives a JSON-ready dict,
-`load_tokenizer(state)` rebuilds it, so that a model folder carries its own text side. Ids 0 and 1
+`load_tokenizer(state)` rebuilds it, so that a model folder carries its own text side, and numbers
+are read at speaking time as they were in training (`normalizer`, see `verbalize`). Ids 0 and 1
 are the same everywhere: 0 is padding (or "no text here"), 1 is the silence `<sil>` that begins each
 text.
 """
 
 import base64
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from codeclm.data_prep.verbalize import verbalize
 
 PAD, SIL = "<pad>", "<sil>"
 STRESS = "ˈˌ"
@@ -33,11 +37,11 @@ _MONEY = re.compile(r"([$£€])(\d[\d,]*(?:\.\d+)?)")
 _CURRENCY = {"$": "dollars", "£": "pounds", "€": "euros"}
 
 
-def normalize(text: str, language: str = "en") -> str:
+def normalize(text: str, language: str = "en", normalizer: str = "none") -> str:
     """The same words in plain spelling: one kind of quote and dash, single spaces, no emoji.
 
     English also gets the two things that espeak reads badly: titles with a dot (Mr. Smith) and
-    amounts ($5.30).
+    amounts ($5.30). A `normalizer` of `verbalize` then turns numbers into words.
     """
     original = text
     text = unicodedata.normalize("NFC", text).translate(_SPELLING)
@@ -46,7 +50,7 @@ def normalize(text: str, language: str = "en") -> str:
     if language.split("-")[0] == "en":
         text = _TITLES.sub(r"\1", text)
         text = _MONEY.sub(lambda m: f"{m[2]} {_CURRENCY[m[1]]}", text)
-    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\s+", " ", verbalize(text, language, normalizer)).strip()
     if not any(c.isalnum() for c in text):
         raise ValueError(
             f"nothing to pronounce in the text {original[:80]!r}: it needs letters or digits"
@@ -81,24 +85,34 @@ class Tokenizer(Protocol):
 def load_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
     """Rebuild a tokenizer from its `state()`."""
     kind = state.get("kind")
+    normalizer = state.get("normalizer", "none")
     if kind == "phonemes":
-        return Phonemes(state["tokens"])
+        return Phonemes(state["tokens"], normalizer)
     if kind == "sentencepiece":
-        return SentencePiece(base64.b64decode(state["model"]))
+        return SentencePiece(base64.b64decode(state["model"]), normalizer)
     if kind == "bytes":
-        return Bytes()
+        return Bytes(normalizer)
     if kind == "pretrained":
-        return Pretrained(state["tokenizer"], state["model"])
+        return Pretrained(state["tokenizer"], state["model"], normalizer)
     raise ValueError(
         f"unknown tokenizer {kind!r}: known are phonemes, sentencepiece, bytes, pretrained"
     )
 
 
-def phonemize(text: str, language: str = "en") -> str:
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json` that `codeclm prep` wrote."""
+    try:
+        return load_tokenizer(json.loads(path.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no tokenizer of a prepared corpus ({error})") from None
+
+
+def phonemize(text: str, language: str = "en", normalizer: str = "none") -> str:
     """IPA of a text, by espeak-ng. `language` is an espeak code; plain `en` speaks `en-us`."""
     from codeclm.data_prep import espeak
 
-    return espeak.phonemize(normalize(text, language), "en-us" if language == "en" else language)
+    text = normalize(text, language, normalizer)
+    return espeak.phonemize(text, "en-us" if language == "en" else language)
 
 
 def ipa_units(ipa: str) -> list[str]:
@@ -136,21 +150,21 @@ def ipa_units(ipa: str) -> list[str]:
 class Phonemes:
     """Units of espeak-ng's IPA. Every token sounds: made for text that runs beside the audio."""
 
-    def __init__(self, tokens: Iterable[str]):
-        self.tokens = list(tokens)
+    def __init__(self, tokens: Iterable[str], normalizer: str = "none"):
+        self.tokens, self.normalizer = list(tokens), normalizer
         assert self.tokens[:2] == [PAD, SIL], self.tokens[:2]
         self._ids = {token: i for i, token in enumerate(self.tokens)}
 
     @classmethod
-    def build(cls, texts: Iterable[str]) -> "Phonemes":
+    def build(cls, texts: Iterable[str], normalizer: str = "none") -> "Phonemes":
         """The vocabulary of a corpus, from its IPA texts. Order does not depend on the texts."""
         units = {unit for ipa in texts for unit in ipa_units(ipa)} - set(_STRENGTH)
         plain = {unit.lstrip(STRESS) for unit in units}
-        return cls([PAD, SIL, *_STRENGTH, *sorted(units | plain)])
+        return cls([PAD, SIL, *_STRENGTH, *sorted(units | plain)], normalizer)
 
     def encode(self, text: str, language: str = "en") -> list[int]:
         """Ids of a text in an espeak language."""
-        return self.encode_ipa(phonemize(text, language), language)
+        return self.encode_ipa(phonemize(text, language, self.normalizer), language)
 
     def encode_ipa(self, ipa: str, language: str = "en") -> list[int]:
         """Ids of an IPA text (`language` only for the error message)."""
@@ -178,30 +192,32 @@ class Phonemes:
 
     def state(self) -> dict[str, Any]:
         """JSON-ready dict for `load_tokenizer`."""
-        return {"kind": "phonemes", "tokens": self.tokens}
+        return {"kind": "phonemes", "tokens": self.tokens, "normalizer": self.normalizer}
 
 
 class SentencePiece:
     """Sub-word pieces learned from text, with byte fallback: no text is out of vocabulary."""
 
-    def __init__(self, model: bytes):
+    def __init__(self, model: bytes, normalizer: str = "none"):
         from sentencepiece import SentencePieceProcessor
 
-        self._model = model
+        self._model, self.normalizer = model, normalizer
         self._processor: Any = SentencePieceProcessor(model_proto=model)
         pieces = (self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size()))
         self.tokens = [PAD, SIL, *pieces]
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 512) -> "SentencePiece":
-        """Learn `vocab_size` BPE pieces (256 of them are bytes) from raw texts."""
+    def train(
+        cls, texts: Iterable[str], vocab_size: int = 512, normalizer: str = "none"
+    ) -> "SentencePiece":
+        """Learn `vocab_size` BPE pieces (256 of them are bytes) from texts already normalized."""
         import io
 
         import sentencepiece
 
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(  # type: ignore[attr-defined,unused-ignore]
-            sentence_iterator=(normalize(text) for text in texts),
+            sentence_iterator=iter(texts),
             model_writer=model,
             model_type="bpe",
             vocab_size=vocab_size,
@@ -214,7 +230,7 @@ class SentencePiece:
             num_threads=1,
             minloglevel=2,
         )
-        return cls(model.getvalue())
+        return cls(model.getvalue(), normalizer)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "SentencePiece":
@@ -226,26 +242,31 @@ class SentencePiece:
 
     def encode(self, text: str, language: str = "en") -> list[int]:
         """Ids of a text, `<sil>` first."""
-        return [1, *(i + 2 for i in self._processor.encode(normalize(text, language)))]
+        return [
+            1,
+            *(i + 2 for i in self._processor.encode(normalize(text, language, self.normalizer))),
+        ]
 
     def state(self) -> dict[str, Any]:
         """JSON-ready dict for `load_tokenizer`."""
-        return {"kind": "sentencepiece", "model": base64.b64encode(self._model).decode()}
+        model = base64.b64encode(self._model).decode()
+        return {"kind": "sentencepiece", "model": model, "normalizer": self.normalizer}
 
 
 class Bytes:
     """UTF-8 bytes, shifted by the two common ids: any language, nothing to train."""
 
-    def __init__(self) -> None:
+    def __init__(self, normalizer: str = "none") -> None:
+        self.normalizer = normalizer
         self.tokens = [PAD, SIL, *(f"<0x{byte:02X}>" for byte in range(256))]
 
     def encode(self, text: str, language: str = "en") -> list[int]:
         """Ids of a text, `<sil>` first."""
-        return [1, *(byte + 2 for byte in normalize(text, language).encode())]
+        return [1, *(byte + 2 for byte in normalize(text, language, self.normalizer).encode())]
 
     def state(self) -> dict[str, Any]:
         """JSON-ready dict for `load_tokenizer`."""
-        return {"kind": "bytes"}
+        return {"kind": "bytes", "normalizer": self.normalizer}
 
 
 class Pretrained:
@@ -256,18 +277,18 @@ class Pretrained:
         model: where it comes from, for the reader only.
     """
 
-    def __init__(self, tokenizer: str, model: str):
+    def __init__(self, tokenizer: str, model: str, normalizer: str = "none"):
         import tokenizers
 
         self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.model = model
+        self.model, self.normalizer = model, normalizer
         names = {i: name for name, i in self._tokenizer.get_vocab().items()}
         self.tokens = [PAD, SIL, *(names.get(i, f"<{i}>") for i in range(max(names) + 1))]
 
     @classmethod
-    def of(cls, model: str) -> "Pretrained":
+    def of(cls, model: str, normalizer: str = "none") -> "Pretrained":
         """That of an LLM by hub name ("owner/name" or "owner/name@revision") or folder.
 
         Raises:
@@ -288,11 +309,12 @@ class Pretrained:
                 f"cannot load the tokenizer of {model!r} ({reason}): give the hub name or the "
                 "folder of a model that has a tokenizer.json"
             )
-        return cls(path.read_text(encoding="utf-8"), model)
+        return cls(path.read_text(encoding="utf-8"), model, normalizer)
 
     def encode(self, text: str, language: str = "en") -> list[int]:
         """Ids of a text, `<sil>` first; the LLM's own marks of begin and end are left out."""
-        found = self._tokenizer.encode(normalize(text, language), add_special_tokens=False)
+        text = normalize(text, language, self.normalizer)
+        found = self._tokenizer.encode(text, add_special_tokens=False)
         return [1, *(i + 2 for i in found.ids)]
 
     def state(self) -> dict[str, Any]:
@@ -301,4 +323,5 @@ class Pretrained:
             "kind": "pretrained",
             "model": self.model,
             "tokenizer": self._tokenizer.to_str(),
+            "normalizer": self.normalizer,
         }

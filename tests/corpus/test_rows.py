@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from codeclm.corpus import Utterance, read_audio, read_manifest
+from codeclm.corpus import Member, Utterance, read_audio, read_manifest
 
 RATE = 24000
 
@@ -60,7 +60,7 @@ def test_shard_rows_and_plain_rows(corpus: Path) -> None:
     absolute = {"audio": str(corpus / "c.wav"), "id": "abs", "text": "C.", "speaker": "y"}
     first, second, third = read_manifest(write_manifest(corpus, full, plain, absolute))
     assert first == Utterance(
-        "00", "A.", "x", "test", "en-gb", 0.5, (corpus / "audio-000.tar", "a.wav"), "ˈeɪ."
+        "00", "A.", "x", "test", "en-gb", 0.5, Member(corpus / "audio-000.tar", "a.wav"), "ˈeɪ."
     )
     assert second == Utterance("c", "C.", "y", "train", "en", None, corpus / "c.wav", None)
     assert third.audio == second.audio
@@ -129,7 +129,9 @@ def test_missing_and_empty_manifest(tmp_path: Path) -> None:
 
 def test_unsafe_member_is_refused_even_without_a_manifest(corpus: Path) -> None:
     pytest.importorskip("codeclm.audio")
-    utterance = Utterance("a", "A.", "x", "train", "en", None, (corpus / "audio-000.tar", "a.wav"))
+    utterance = Utterance(
+        "a", "A.", "x", "train", "en", None, Member(corpus / "audio-000.tar", "a.wav")
+    )
     for member in ("../a.wav", "/a.wav", "a//b.wav", "..\\a.wav"):
         with pytest.raises(ValueError, match="refused"):
-            read_audio(replace(utterance, audio=(corpus / "audio-000.tar", member)), RATE)
+            read_audio(replace(utterance, audio=Member(corpus / "audio-000.tar", member)), RATE)

@@ -1,0 +1,183 @@
+"""Lhotse manifests: cuts, or recordings with supervisions, as `lhotse prepare ...` writes them.
+
+Lhotse itself makes its objects from each line. An utterance is one supervision: its part of the
+recording, its channel, its text (the normalized one where the corpus has one).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from codeclm.corpus.rows import json_object, lines
+from codeclm.corpus.utterance import BadRow, Row, Utterance, exists, string
+
+# Lhotse's recipes write the names of languages out.
+LANGUAGES = {
+    "english": "en", "chinese": "cmn", "mandarin": "cmn", "cantonese": "yue", "german": "de",
+    "french": "fr", "spanish": "es", "italian": "it", "portuguese": "pt", "dutch": "nl",
+    "polish": "pl", "russian": "ru", "ukrainian": "uk", "japanese": "ja", "korean": "ko",
+    "arabic": "ar", "hebrew": "he", "hindi": "hi", "bengali": "bn", "tamil": "ta", "telugu": "te",
+    "marathi": "mr", "gujarati": "gu", "kannada": "kn", "malayalam": "ml", "turkish": "tr",
+}  # fmt: skip
+SPLITS = {"dev": "dev", "valid": "dev", "validation": "dev", "test": "test", "eval": "test"}
+
+
+class Part(NamedTuple):
+    """Supervisions and the recordings they speak of, or cuts, which hold both."""
+
+    path: Path
+    recordings: Path | None
+
+
+def is_cuts(path: Path) -> bool:
+    """Whether the first line of a JSONL file is a Lhotse cut."""
+    first = next(lines(path), (0, ""))[1]
+    try:
+        return {"supervisions", "type"} <= json_object(first).keys()
+    except BadRow:
+        return False
+
+
+def manifests(folder: Path) -> list[Part]:
+    """The manifests in a folder: supervisions with recordings beside them, else cuts.
+
+    Raises:
+        ValueError: there are supervisions without their recordings.
+    """
+    parts = []
+    for path in sorted(folder.glob("*supervisions*.jsonl*")):
+        recordings = path.with_name(path.name.replace("supervisions", "recordings"))
+        if not recordings.is_file():
+            raise ValueError(f"{path}: no {recordings.name} beside it")
+        parts.append(Part(path, recordings))
+    return parts or [Part(path, None) for path in sorted(folder.glob("*cuts*.jsonl*"))]
+
+
+def read_part(part: Part) -> Iterator[Row]:
+    """Every row of supervisions with their recordings, or of cuts."""
+    if part.recordings is None:
+        yield from read_cuts(part.path)
+        return
+    recordings: dict[str, Any] = {}
+    for number, line in lines(part.recordings):
+        try:
+            recording = _lhotse(line, "Recording")
+            recordings[recording.id] = recording
+        except BadRow as bad:
+            yield Row(str(part.recordings), number, bad)
+    for number, line in lines(part.path):
+        try:
+            supervision = _lhotse(line, "SupervisionSegment")
+            recording = recordings.get(supervision.recording_id)
+            if recording is None:
+                raise BadRow(
+                    "missing file",
+                    f"no recording {supervision.recording_id!r} in {part.recordings.name}",
+                    supervision.id,
+                )
+            found: Utterance | BadRow = _utterance(part.path, recording, supervision)
+        except BadRow as bad:
+            found = bad
+        yield Row(str(part.path), number, found)
+
+
+def read_cuts(path: Path) -> Iterator[Row]:
+    """Every supervision of every cut."""
+    for number, line in lines(path):
+        try:
+            cut = _lhotse(line, "MonoCut", "MultiCut")
+            if not cut.has_recording:
+                raise BadRow("missing file", "the cut has no recording, so no sound", cut.id)
+            if not cut.supervisions:
+                raise BadRow("no text", "the cut has no supervision, so no text", cut.id)
+        except BadRow as bad:
+            yield Row(str(path), number, bad)
+            continue
+        for supervision in cut.supervisions:
+            try:
+                found: Utterance | BadRow = _utterance(path, cut.recording, supervision, cut)
+            except BadRow as bad:
+                found = bad
+            yield Row(str(path), number, found)
+
+
+def _lhotse(line: str | BadRow, *kinds: str) -> Any:
+    """The object of a line, of one of the classes named."""
+    try:
+        from lhotse.serialization import deserialize_item
+    except ImportError:
+        raise ImportError('Lhotse manifests need an extra: pip install "codeclm[data]"') from None
+    row = json_object(line)
+    id = str(row.get("id", ""))
+    try:
+        found = deserialize_item(row)
+    except Exception as error:  # whatever a class makes of a field that is missing or wrong
+        raise BadRow(
+            "bad line",
+            f"not of Lhotse ({type(error).__name__}: {error}): prepare the corpus again",
+            id,
+        ) from None
+    if type(found).__name__ not in kinds:
+        raise BadRow(
+            "bad line",
+            f"a {type(found).__name__}, not a {' or '.join(kinds)}: prepare it as one",
+            id,
+        )
+    return found
+
+
+def _utterance(path: Path, recording: Any, supervision: Any, cut: Any = None) -> Utterance:
+    """The utterance of a supervision; its times count from the beginning of the cut, if any."""
+    words = path.name.split(".jsonl")[0].replace("-", "_").split("_")
+    custom = supervision.custom or {}
+    start, duration = supervision.start, supervision.duration
+    if cut is not None:  # what lies outside the cut was cut away
+        end = min(start + duration, cut.duration)
+        start = max(0.0, start)
+        start, duration = cut.start + start, end - start
+    whole = abs(start) < 1e-3 and abs(duration - recording.duration) < 1e-3
+    language = supervision.language or "en"
+    try:
+        if not duration > 0:
+            raise BadRow("wrong duration", f"the supervision lasts {duration} s: cut it again")
+        file, channel = _source(path, recording, supervision.channel)
+        return Utterance(
+            id=string({"id": supervision.id}, "id"),
+            text=string({"text": custom.get("normalized_text") or supervision.text}, "text"),
+            speaker=string({"speaker": supervision.speaker}, "speaker", words[0]),
+            split=next((SPLITS[word] for word in words if word in SPLITS), "train"),
+            language=LANGUAGES.get(language.lower(), language),
+            duration=round(duration, 6),
+            audio=file,
+            start=None if whole else round(start, 6),
+            channel=channel,
+        )
+    except BadRow as bad:
+        bad.id = str(supervision.id)
+        raise
+
+
+def _source(path: Path, recording: Any, channel: int | list[int]) -> tuple[Path, int | None]:
+    """The file that holds a channel of a recording, and the number of the channel in it."""
+    wanted = channel if isinstance(channel, list) else [channel]
+    source = next((s for s in recording.sources if set(wanted) <= set(s.channels)), None)
+    if source is None:
+        raise BadRow("missing file", f"recording {recording.id!r} has no file of channel {channel}")
+    if source.type != "file":
+        raise BadRow(
+            "missing file",
+            f"recording {recording.id!r} is kept as {source.type!r}: store its cuts in files, with "
+            "`CutSet.save_audios`",
+        )
+    if recording.transforms:
+        raise BadRow(
+            "bad value",
+            f"recording {recording.id!r} is changed while it is read: store its cuts in files, "
+            "with `CutSet.save_audios`",
+        )
+    # Lhotse means a relative path to begin where it runs; a corpus that was moved, at its manifest.
+    for file in (Path(source.source), path.parent / source.source):
+        if exists(file):
+            alone = len(source.channels) == 1 or len(wanted) > 1
+            return file, None if alone else source.channels.index(wanted[0])
+    raise BadRow("missing file", f"no audio file {source.source}: prepare the corpus again")

@@ -1,0 +1,139 @@
+"""Manifests in the house's own form: one utterance a line, as JSON or in the columns of a table.
+
+A line is a row. One that is too long, is not UTF-8 or breaks off is a bad row; the next is read.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from codeclm.corpus.utterance import BadRow, Row, parse, short
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+NUMBERS = {"duration": float, "start": float, "channel": int}
+LONGEST = 1 << 20  # bytes a line; a manifest is no place for sound
+
+Line = tuple[int, str | BadRow]
+
+
+def read_jsonl(path: Path) -> Iterator[Row]:
+    """Every row of a JSONL file; it may be gzipped."""
+    for number, line in lines(path):
+        try:
+            found = parse(json_object(line), path.parent)
+        except BadRow as bad:
+            yield Row(str(path), number, bad)
+        else:
+            yield Row(str(path), number, found)
+
+
+def read_csv(path: Path) -> Iterator[Row]:
+    """Every row of a table whose first line names its columns.
+
+    Raises:
+        ValueError: there is no such line.
+    """
+    delimiter = DELIMITERS[path.suffix]
+    every = lines(path)
+    first = next(every, (0, ""))[1]
+    header = _cells(first, delimiter) if isinstance(first, str) else []
+    if "audio" not in header or len(set(header)) < len(header):
+        raise ValueError(
+            f"{path}: the first line names the columns, each once: audio, text, speaker, ...; "
+            f"found {short(header)}"
+        )
+    for number, line in every:
+        try:
+            found = parse(_columns(header, line, delimiter), path.parent)
+        except BadRow as bad:
+            yield Row(str(path), number, bad)
+        else:
+            yield Row(str(path), number, found)
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """The lines of a UTF-8 file that are not empty, numbered from 1, without their ends."""
+    with _open(path) as file:
+        number = 0
+        while True:
+            try:
+                line = file.readline(LONGEST + 1)
+                whole = len(line) <= LONGEST
+                rest = line
+                while not whole and rest and not rest.endswith(b"\n"):
+                    rest = file.readline(LONGEST + 1)
+            except (OSError, EOFError, zlib.error) as error:
+                yield number + 1, BadRow("bad line", f"the file breaks off here ({error})")
+                return
+            if not line:
+                return
+            number += 1
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")  # the mark that some editors put there
+            if not line.strip():
+                continue
+            if not whole:
+                yield number, BadRow("bad line", f"longer than {LONGEST} bytes: remove the row")
+                continue
+            try:
+                yield number, line.decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                yield number, BadRow("bad line", "not UTF-8: save the manifest as UTF-8")
+
+
+def json_object(line: str | BadRow) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Raises:
+        BadRow: it holds something else, or is a bad row already.
+    """
+    if isinstance(line, BadRow):
+        raise line
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(
+            "bad line", f"not JSON ({short(str(error))[1:-1]}): write one JSON object a line"
+        ) from None
+    if not isinstance(row, dict):
+        raise BadRow("bad line", f"a JSON {type(row).__name__}, not an object: write {{...}}")
+    return row
+
+
+def _columns(header: list[str], line: str | BadRow, delimiter: str) -> dict[str, Any]:
+    if isinstance(line, BadRow):
+        raise line
+    cells = _cells(line, delimiter)
+    if len(cells) != len(header):
+        raise BadRow(
+            "bad line",
+            f"{len(cells)} cells under {len(header)} column names: put text with {delimiter!r} "
+            'in "quotes"',
+        )
+    row: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+    for name in NUMBERS.keys() & row:
+        try:
+            row[name] = NUMBERS[name](row[name])
+        except ValueError:
+            pass  # stays a string, and `parse` says what it should be
+    return row
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise BadRow(
+            "bad line", f"not a line of a table ({error}): keep a row on one line, quotes closed"
+        ) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.suffix != ".gz":
+        return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.open(path))))
