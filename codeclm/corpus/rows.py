@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -117,10 +118,8 @@ def _columns(header: list[str], line: str | BadRow, delimiter: str) -> dict[str,
         )
     row: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
     for name in NUMBERS.keys() & row:
-        try:
+        with suppress(ValueError):  # it stays a string, and `parse` says what it should be
             row[name] = NUMBERS[name](row[name])
-        except ValueError:
-            pass  # stays a string, and `parse` says what it should be
     return row
 
 

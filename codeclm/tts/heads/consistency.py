@@ -27,6 +27,7 @@ from codeclm.tts.sampling import Draw
 
 DISTILLED = 0.25  # share of the noise draws that learn the map; the rest learns the flow
 WHOLE = 0.25  # share of those maps that begin at noise itself, and of those that end at data
+SUREST = -1.0  # log of the least error believed; a map all but learnt must not outweigh the flow
 ANYWHERE = 0.5  # share of times drawn evenly, so that the two ends are seen too
 
 
@@ -93,7 +94,7 @@ class ConsistencyHead(Head):
 
     def _weighed(self, error: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Errors [n, C] against how large they are known to be between these times."""
-        doubt: Tensor = self.doubt(torch.stack([s, t], dim=-1)).float()
+        doubt: Tensor = self.doubt(torch.stack([s, t], dim=-1)).float().clamp(min=SUREST)
         weighed: Tensor = error * (-doubt).exp() + doubt
         return weighed
 
