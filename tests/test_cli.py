@@ -461,7 +461,7 @@ def test_plan_of_an_illegal_cell_says_why_with_exit_code_1(run: Run) -> None:
     assert out.startswith("not legal: layout `parallel` with head `linear` draws streams 0 and 1")
     code, out, err = run(*asked, "--json", "--codec", "house-vae")
     assert (code, err) == (1, "")
-    assert json.loads(out)["reason"].startswith("this codec has continuous latents and no codes")
+    assert json.loads(out)["reason"].startswith("house-vae has continuous latents and no codes")
 
 
 def test_plan_mistakes(run: Run) -> None:
