@@ -130,10 +130,10 @@ def test_learning_costs_what_torch_counts(name, text, counted):
     assert forward == pytest.approx(expected, rel=inexact)
     loss = losses.tokens.sum() + losses.advance.sum() + losses.spelling
     backward, _ = counted(loss.backward)
-    # The gradient of what is read first, points of codes or latents, is never asked for.
-    assert forward + backward == pytest.approx(
-        3 * forward, rel=0.15 if "consistency" in name else 0.02
-    )
+    # The gradient of what is read first, points of codes or latents, is never asked for, nor that
+    # of the flow which a map is held against.
+    least = 0.2 if "consistency" in name else 0.02
+    assert forward + backward == pytest.approx(3 * forward, rel=least)
 
 
 @pytest.mark.parametrize(("text", "guidance"), [("stream", 1.0), ("prefix", 2.0)])
