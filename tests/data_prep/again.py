@@ -13,7 +13,7 @@ from codeclm.data_prep import prepare
 
 
 def main() -> None:
-    patience, kills = 0.3, 0
+    patience, kills = 1.0, 0
     while True:
         child = os.fork()
         if child == 0:
@@ -25,7 +25,7 @@ def main() -> None:
             if time.monotonic() > until:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-                kills, patience = kills + 1, 1.3 * patience
+                kills, patience = kills + 1, 1.5 * patience
                 break
             time.sleep(0.005)
         else:
