@@ -96,3 +96,11 @@ def test_a_corpus_that_is_mostly_bad_is_an_error(clips, tmp_path):
     given = [f"manifest={manifest}", f"out={tmp_path / 'out'}", "tokenizer=bytes"]
     with pytest.raises(ValueError, match=r"8 of 14 utterances cannot be used \(6 silence, 1 unre"):
         prepare.run(None, [*given, "codec=house-fsq"])
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_a_codec_moves_to_a_device_whole(name):
+    """A tensor that stayed behind would not go together with those of another device."""
+    codec = load_codec(name).to("meta")
+    tokens = codec.encode(torch.zeros(2, 1, 30_000, device="meta"))
+    assert codec.spec.matrix(tokens).shape == (2, codec.spec.rows, 32)
