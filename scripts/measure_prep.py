@@ -5,7 +5,8 @@
 Every round encodes the clips from memory, as bare as can be, and then makes shards of them from the
 files: reading, checking, batches, writing. Rounds alternate, so that whatever else the machine does
 falls on both alike; the last line has the medians. `--workers` measures how work spreads instead:
-the same shards by one worker and by several, in processes or on Ray.
+the same shards by one worker and by several, in processes or on Ray, once every worker has made its
+first (which takes the start of a process, and its libraries and codecs).
 """
 
 import argparse
@@ -47,21 +48,23 @@ def main() -> None:
         rates = {codec.spec.sample_rate for codec in codecs}
         wavs = {rate: [read_audio(u, rate) for u in utterances] for rate in rates}
 
-        def bare() -> None:
+        def bare() -> float:
+            begin = time.perf_counter()
             with one_processor():
                 for codec in codecs:
                     encode_pools(partial(encode, codec), wavs[codec.spec.sample_rate])
+            return time.perf_counter() - begin
 
         ways = {"codecs alone": bare, "prep": partial(shards, args, utterances, 1)}
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():  # once for the caches
-        way()
     for number in range(args.rounds):
         for name, way in ways.items():
-            begin = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - begin)
-        print(f"round {number}:", {name: round(taken[-1], 2) for name, taken in times.items()})
+            times[name].append(way())
+        print(
+            f"round {number}:",
+            {name: round(taken[-1], 2) for name, taken in times.items()},
+            flush=True,
+        )
     speeds = {name: 3600 * hours / statistics.median(taken) for name, taken in times.items()}
     first, second = times.values()
     ratio = statistics.median(a / b for a, b in zip(first, second, strict=True))
@@ -75,8 +78,8 @@ def encode_pools(encoder: Callable[..., list[Tensor]], wavs: Sequence[Tensor]) -
         encoder(wavs[first : first + 64], 30.0, "cpu")
 
 
-def shards(args: argparse.Namespace, utterances: Sequence[Utterance], workers: int) -> None:
-    """Makes shards of the clips in a folder that does not outlive it."""
+def shards(args: argparse.Namespace, utterances: Sequence[Utterance], workers: int) -> float:
+    """Makes shards of the clips in a folder that does not outlive it; the seconds it takes."""
     size = len(utterances) if args.workers == 1 else args.shard
     with tempfile.TemporaryDirectory() as folder:
         parts = []
@@ -88,8 +91,11 @@ def shards(args: argparse.Namespace, utterances: Sequence[Utterance], workers: i
                 for name in args.codecs
             )
             parts.append(Part(tuple(utterances[first : first + size]), targets))
-        for _ in spread(tokenize, parts, args.engine, workers):
-            pass
+        begin = time.perf_counter()
+        ends = [time.perf_counter() for _ in spread(tokenize, parts, args.engine, workers)]
+    if args.workers == 1:
+        return ends[-1] - begin
+    return (ends[-1] - ends[workers - 1]) * len(parts) / (len(parts) - workers)
 
 
 if __name__ == "__main__":
