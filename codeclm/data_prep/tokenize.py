@@ -85,20 +85,22 @@ def tokenize(part: Part) -> Made:
     """Makes the shards of a part that are not there.
 
     Raises:
-        ValueError: a codec is not the one that the spec says, or sound changed since other shards
-            of the part were made.
+        ValueError: a codec is not the one that the spec says, or the shard of another codec is of
+            other utterances.
     """
     missing = part.missing()
     if missing:
         _make(part, missing)
-    headers = [read_header(target.path) for target in part.targets]
-    if any(header.skipped != headers[0].skipped for header in headers):
-        raise ValueError(
-            f"the sound behind {part.targets[0].path} changed since it was made: remove the "
-            "shards of this number and run again"
-        )
-    seconds = sum(headers[0].frames) / headers[0].spec.frame_rate
-    return Made(len(part.utterances), seconds, headers[0].skipped)
+    path = part.targets[0].path
+    header = read_header(path)
+    for other in sorted(path.parent.parent.glob(f"*/{path.name}")):  # of any codec
+        if read_header(other).ids != header.ids:
+            raise ValueError(
+                f"{path} and {other} are not of the same utterances: the corpus or its sound "
+                "changed since one was made; prepare it into another folder"
+            )
+    seconds = sum(header.frames) / header.spec.frame_rate
+    return Made(len(part.utterances), seconds, header.skipped)
 
 
 def _make(part: Part, targets: Sequence[Target]) -> None:

@@ -91,6 +91,17 @@ def test_a_bad_utterance_is_skipped_and_told(clips, tmp_path):
     assert "silence" in (out / "report.html").read_text()
 
 
+def test_a_codec_is_not_added_when_the_sound_has_changed(clips, tmp_path):
+    manifest, _ = damaged(clips, tmp_path / "corpus", bad=1)
+    given = [f"manifest={manifest}", f"out={tmp_path / 'out'}", "tokenizer=bytes", "align_steps=1"]
+    prepare.run(None, [*given, "codec=house-fsq"])
+    (manifest.parent / "bad0.wav").unlink()
+    audio.write(manifest.parent / "bad0.wav", torch.rand(24_000) - 0.5, 24_000)
+    with pytest.raises(ValueError, match="are not of the same utterances"):
+        prepare.run(None, [*given, "codec=house-vae"])
+    assert list(prepared_codecs(tmp_path / "out")) == ["house-fsq"]
+
+
 def test_a_corpus_that_is_mostly_bad_is_an_error(clips, tmp_path):
     manifest, _ = damaged(clips, tmp_path / "corpus", bad=8)
     given = [f"manifest={manifest}", f"out={tmp_path / 'out'}", "tokenizer=bytes"]
