@@ -418,9 +418,18 @@ def _amount(tokens: Any, spec: Any) -> str:
 
 
 @prep_app.command("run")
-def prep(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Turn a corpus into token shards; the word [b]run[/b] can be left out."""
-    _run("codeclm.data_prep.prepare", config, overrides)
+def prep(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    engine: Annotated[
+        str | None, typer.Option(help="[b]local[/b] processes, or [b]ray[/b] for a cluster.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Shards made at a time.")] = None,
+) -> None:
+    """Turn a corpus into token shards of one or several codecs; [b]run[/b] can be left out."""
+    given = {"engine": engine, "workers": workers}
+    more = [f"{key}={value}" for key, value in given.items() if value is not None]
+    _run("codeclm.data_prep.prepare", config, [*(overrides or []), *more])
 
 
 @prep_app.command("check")

@@ -631,9 +631,9 @@ def probe_tasks(bench: Bench) -> Iterator[Task]:
 @lru_cache(maxsize=1)
 def alignment(folder: Path) -> tuple[list[int], dict[str, Any]]:
     """The class of every token, and the aligned utterances by id."""
-    from codeclm.data_prep.shards import read_prepared
+    from codeclm.data_prep.shards import prepared_codecs, read_prepared
 
-    prepared = read_prepared(folder)
+    prepared = read_prepared(folder, next(iter(prepared_codecs(folder))))  # for its times alone
     phonemes = [probe.phoneme(token) for token in prepared.tokenizer.tokens]
     number = {name: i for i, name in enumerate(dict.fromkeys(phonemes))}
     items = {item.id: item for item in prepared.items if any(item.durations)}

@@ -435,6 +435,15 @@ def test_prep_and_train(
     assert len(asked) == 2
 
 
+def test_prep_takes_engine_and_workers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    fake = SimpleNamespace(run=lambda _, overrides: asked.append(overrides))
+    monkeypatch.setitem(sys.modules, "codeclm.data_prep.prepare", fake)
+    Path("c.yaml").touch()
+    assert run("prep", "c.yaml", "a=1", "--engine", "ray", "--workers", "8") == (0, "", "")
+    assert asked == [["a=1", "engine=ray", "workers=8"]]
+
+
 # --- plan ---
 
 PLANNED = ["name=x", "data=gone", "out=o", "model.width=32", "model.depth=1", "model.heads=2"]

@@ -7,9 +7,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,21 @@ class Codec(ABC):
     """
 
     spec: CodecSpec
+
+    @property
+    def paddable(self) -> bool:
+        """Whether silence behind a sound leaves the tokens of its own frames as they are.
+
+        So it is for an encoder that looks at nothing later; one that does sees where sound ends.
+        """
+        return self.spec.lookahead == 0
+
+    def to(self, device: str | torch.device) -> Self:
+        """Moves the networks to a device; sound and tokens go in and come out there."""
+        for part in vars(self).values():
+            if isinstance(part, nn.Module):
+                part.to(device)
+        return self
 
     @abstractmethod
     def encode_chunk(

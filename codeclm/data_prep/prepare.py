@@ -1,24 +1,26 @@
-"""Corpus to training data: `codeclm prep configs/data/starter.yaml`.
+"""Corpus to training data: `codeclm prep configs/data/house.yaml`.
 
-Text to tokens, sound to codes or latents, then the time of every text token. Each stage is skipped
-where its files are already there, so a run that was stopped goes on where it was.
+Text to tokens, sound to tokens of one or several codecs, then the time of every text token. Each
+stage leaves alone what it finds done, so a run that was stopped goes on where it was and ends with
+the same bytes; a codec can also be added later.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-import torch
-from torch import Tensor
-from tqdm import tqdm
+from pydantic import Field
 
-from codeclm.codecs import Codec, load_codec
+from codeclm.codecs import CodecSpec, load_codec
 from codeclm.codecs.latents import Scale
 from codeclm.config import Config, load_config
-from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.data_prep.align import NothingToAlign, align, train_aligner
-from codeclm.data_prep.shards import read_shard, write_shard
+from codeclm.corpus import Utterance, read_manifest
+from codeclm.data_prep.distribute import Engine
+from codeclm.data_prep.durations import Texts, grid, time_texts
+from codeclm.data_prep.report import summary, survey, usage, write_report
+from codeclm.data_prep.shards import read_shard
 from codeclm.data_prep.splits import Splits, leaks, split
 from codeclm.data_prep.text import (
     Bytes,
@@ -29,7 +31,10 @@ from codeclm.data_prep.text import (
     normalize,
     phonemize,
 )
-from codeclm.files import write_tensors, write_text
+from codeclm.data_prep.tokenize import Part, Target, check_skipped, plain, tokenize_all
+from codeclm.files import write_text
+
+MadeT = TypeVar("MadeT")
 
 
 class Preparation(Config):
@@ -38,6 +43,7 @@ class Preparation(Config):
     Attributes:
         manifest: the corpus: JSON lines, or any other kind that `codeclm.corpus` reads.
         codec: name, folder or hub name.
+        codecs: several, instead of `codec`.
         out: folder of the prepared corpus.
         tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
         pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
@@ -47,19 +53,30 @@ class Preparation(Config):
         shard: utterances a shard.
         align_steps: training steps of the aligner.
         train_split: the aligner learns from this split alone.
+        engine: `local`, or `ray` for a cluster.
+        workers: shards made at a time; none: one here, or all that Ray has room for.
+        readers: threads of a worker that read sound.
+        batch_seconds: of sound that a codec encodes at once.
+        device: where the codecs run: `cpu`, `cuda`.
     """
 
     manifest: Path
-    codec: str
+    codec: str | None = None
+    codecs: tuple[str, ...] = ()
     out: Path
     tokenizer: str = "phonemes"
     pretrained: str | None = None
     vocabulary: int = 512
     normalize: Literal["none", "nemo", "num2words"] = "none"
     splits: Splits | None = None
-    shard: int = 500
+    shard: int = Field(default=500, ge=1)
     align_steps: int = 900
     train_split: str = "train"
+    engine: Engine = "local"
+    workers: int | None = Field(default=None, ge=1)
+    readers: int = Field(default=2, ge=1)
+    batch_seconds: float = Field(default=30.0, gt=0)
+    device: str = "cpu"
     seed: int = 0
 
 
@@ -75,132 +92,207 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
             f"{config.manifest}: speakers {sorted(leaking)[:5]} stand in both the train and the "
             "unseen split; a speaker kept for testing must not be trained on"
         )
-    codec = load_codec(config.codec)
-    config.out.mkdir(parents=True, exist_ok=True)
-    tokenizer, ids = _texts(config, utterances)
-    sound = _tokens(config, utterances, codec)
-    done = config.out / "report.json"
+    out = config.out.absolute()
+    if (out / "codes").exists():
+        raise ValueError(
+            f"{out} was prepared by an earlier version: it can be trained on as it is; give "
+            "another `out` to prepare anew"
+        )
+    codecs = _codecs(config)
+    tokenizer, ids, skipped = _texts(config, utterances)
+    fit = [u for u in utterances if u.id in ids]
+    check_skipped(skipped, len(utterances))
+    rows = (
+        {"id": u.id, "speaker": u.speaker, "split": u.split, "language": u.language}
+        | {"ids": ids[u.id]}
+        for u in fit
+    )
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     made_with = {
-        "codec": codec.spec.to_dict(),
+        "text": digest,
         "align_steps": config.align_steps,
         "train_split": config.train_split,
         "seed": config.seed,
     }
-    if done.exists():
-        before = json.loads(done.read_text("utf-8"))
-        if before["made_with"] == json.loads(json.dumps(made_with)):
-            print(
-                f"{before['utterances']} utterances, {before['hours']} h, as before; {config.out}"
-            )
-            return config.out
-        done.unlink()
-    trained = [i for i, u in enumerate(utterances) if u.split == config.train_split]
+    out.mkdir(parents=True, exist_ok=True)
+    before = _before(out, made_with)
+    write_text(out / "text.jsonl", text)
+    write_text(out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
+
+    parts = _parts(config, fit, codecs, out / "tokens")
+    skipped = tokenize_all(parts, skipped, config.engine, config.workers)
+    kept = [u for u in fit if u.id not in skipped]
+
     vocabulary, spoken = len(tokenizer.tokens), ids
     if config.tokenizer == "pretrained":
         vocabulary, spoken = _used(ids)
-    scale = None
-    if codec.spec.latent_dims:
-        scale = Scale.measure(sound[i] for i in trained)
-        sound = [scale.enter(latents) for latents in sound]
-    loss = 0.0
-    model = None
-    try:
-        model, loss = train_aligner(
-            codec.spec,
-            vocabulary,
-            [sound[i] for i in trained],
-            [spoken[i] for i in trained],
-            config.align_steps,
-            seed=config.seed,
-        )
-    except NothingToAlign as error:
-        print(f"{error}: a model of these data must read its text as a prefix")
-    spent, unaligned = [], 0
-    for matrix, tokens in tqdm(zip(sound, spoken, strict=True), total=len(spoken), desc="align"):
-        found = align(model, matrix, tokens) if model is not None else None
-        unaligned += found is None
-        spent.append(torch.tensor(found or [0] * len(tokens), dtype=torch.int16))
-    write_tensors(config.out / "durations.safetensors", {"durations": torch.cat(spent)}, {})
-    hours = sum(matrix.shape[1] for matrix in sound) / codec.spec.frame_rate / 3600
+    trained = [u.id for u in kept if u.split == config.train_split]
+    texts = Texts(spoken, vocabulary, trained, digest)
+    done = dict(before)
+    for i, (name, (_, spec)) in enumerate(codecs.items()):
+        if name not in done:
+            shards = [part.targets[i].path for part in parts]
+            done[name] = _finish(config, out, shards, spec, texts, done.values())
+    if done == before:
+        print(f"{len(kept)} utterances, as before; {out}")
+        return out
     report = {
-        "utterances": len(utterances),
-        "hours": round(hours, 3),
-        "speakers": len({u.speaker for u in utterances}),
-        "tokens": sum(map(len, ids)),
-        "unaligned": unaligned,
-        "aligner_loss": round(loss, 4),
+        **survey(kept, [part.targets[0].path for part in parts]),
+        "tokens": sum(len(ids[u.id]) for u in kept),
+        "skipped": skipped,
+        "codecs": done,
         "made_with": made_with,
-        **({"scale": scale.to_dict()} if scale else {}),
     }
-    write_text(done, json.dumps(report, indent=1))
-    print(f"{len(utterances)} utterances, {hours:.2f} h, {unaligned} not aligned; {config.out}")
-    return config.out
+    write_report(out, report)
+    print(f"{summary(report)}; {out}")
+    return out
 
 
-def _used(ids: list[list[int]]) -> tuple[int, list[list[int]]]:
-    """The same tokens numbered from 1 without gaps: most of an LLM's vocabulary is never spoken."""
-    number = {token: i for i, token in enumerate(sorted({t for row in ids for t in row}), start=1)}
-    return len(number) + 1, [[number[token] for token in row] for row in ids]
+def _codecs(config: Preparation) -> dict[str, tuple[str, CodecSpec]]:
+    """The codecs by name: what was given, and what it is."""
+    given = config.codecs or ((config.codec,) if config.codec else ())
+    if not given:
+        raise ValueError("no codec to prepare the corpus with: give `codec`, or several `codecs`")
+    found: dict[str, tuple[str, CodecSpec]] = {}
+    for each in given:
+        spec = load_codec(each).spec
+        if spec.name in found:
+            raise ValueError(
+                f"the codecs {found[spec.name][0]} and {each} are both called {spec.name}: prepare "
+                "them into folders of their own"
+            )
+        found[spec.name] = (each, spec)
+    return found
 
 
-def _texts(config: Preparation, utterances: list[Utterance]) -> tuple[Tokenizer, list[list[int]]]:
-    """The tokenizer and the tokens of every text; both are written out."""
+def _before(out: Path, made_with: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The codecs that are done; a report of anything else is no longer true and goes."""
+    path = out / "report.json"
+    if not path.exists():
+        return {}
+    report = json.loads(path.read_text("utf-8"))
+    if report["made_with"] == made_with:
+        return dict(report["codecs"])
+    path.unlink()
+    return {}
+
+
+def _texts(
+    config: Preparation, utterances: list[Utterance]
+) -> tuple[Tokenizer, dict[str, list[int]], dict[str, str]]:
+    """The tokenizer, the tokens of every text that has some, and why others have none."""
     tokenizer: Tokenizer
     if (config.tokenizer == "pretrained") != (config.pretrained is not None):
         raise ValueError(
             f"tokenizer {config.tokenizer!r} with pretrained={config.pretrained}: "
             "`tokenizer=pretrained` and the name of its LLM, `pretrained=`, belong together"
         )
+    skipped: dict[str, str] = {}
+    how = config.normalize
     if config.tokenizer == "phonemes":
-        ipa = {
-            u.id: u.phonemes or phonemize(u.text, u.language, config.normalize) for u in utterances
-        }
-        tokenizer = Phonemes.build(ipa.values(), config.normalize)
-        ids = [tokenizer.encode_ipa(ipa[u.id], u.language) for u in utterances]
+        ipa = _each(utterances, skipped, lambda u: u.phonemes or phonemize(u.text, u.language, how))
+        tokenizer = phonemes = Phonemes.build(ipa.values(), how)
+        fit = [u for u in utterances if u.id in ipa]
+        ids = _each(fit, skipped, lambda u: phonemes.encode_ipa(ipa[u.id], u.language))
+        return tokenizer, ids, skipped
+    if config.tokenizer == "sentencepiece":
+        plain_texts = _each(utterances, skipped, lambda u: normalize(u.text, u.language, how))
+        tokenizer = SentencePiece.train(plain_texts.values(), config.vocabulary, how)
+    elif config.tokenizer == "bytes":
+        tokenizer = Bytes(how)
+    elif config.pretrained is not None:
+        tokenizer = Pretrained.of(config.pretrained, how)
     else:
-        if config.tokenizer == "sentencepiece":
-            texts = (normalize(u.text, u.language, config.normalize) for u in utterances)
-            tokenizer = SentencePiece.train(texts, config.vocabulary, config.normalize)
-        elif config.tokenizer == "bytes":
-            tokenizer = Bytes(config.normalize)
-        elif config.pretrained is not None:
-            tokenizer = Pretrained.of(config.pretrained, config.normalize)
-        else:
-            raise ValueError(
-                f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, "
-                "pretrained"
-            )
-        ids = [tokenizer.encode(u.text, u.language) for u in utterances]
-    rows = (
-        json.dumps({"id": u.id, "speaker": u.speaker, "split": u.split, "ids": tokens})
-        for u, tokens in zip(utterances, ids, strict=True)
+        raise ValueError(
+            f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, pretrained"
+        )
+    return (
+        tokenizer,
+        _each(utterances, skipped, lambda u: tokenizer.encode(u.text, u.language)),
+        skipped,
     )
-    text, path = "\n".join(rows) + "\n", config.out / "text.jsonl"
-    if not path.exists() or path.read_text("utf-8") != text:
-        (config.out / "report.json").unlink(missing_ok=True)  # what follows is of another text
-        write_text(path, text)
-    write_text(config.out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
-    return tokenizer, ids
 
 
-def _tokens(config: Preparation, utterances: list[Utterance], codec: Codec) -> list[Tensor]:
-    """Token matrices of every utterance, shard by shard; a shard that is there is only read."""
-    folder = config.out / "codes"
-    folder.mkdir(exist_ok=True)
-    tokens: list[Tensor] = []
-    with tqdm(total=len(utterances), desc=f"tokenize with {codec.spec.name}", unit="clip") as bar:
-        for first in range(0, len(utterances), config.shard):
-            part = utterances[first : first + config.shard]
-            names = [utterance.id for utterance in part]
-            path = folder / f"{first // config.shard:05d}.safetensors"
-            if not path.exists():
-                made = []
-                for utterance in part:
-                    wav = read_audio(utterance, codec.spec.sample_rate)
-                    made.append(codec.spec.matrix(codec.encode(wav[None]))[0])
-                    bar.update()
-                write_shard(path, names, made, codec.spec)
-            else:
-                bar.update(len(part))
-            tokens += read_shard(path, names, codec.spec.fingerprint)[2]
-    return [t.float() if codec.spec.latent_dims else t.long() for t in tokens]
+def _each(
+    utterances: Iterable[Utterance],
+    skipped: dict[str, str],
+    make: Callable[[Utterance], MadeT],
+) -> dict[str, MadeT]:
+    """What is made of each text, by id; `skipped` is told of those that cannot be read."""
+    made = {}
+    for utterance in utterances:
+        try:
+            made[utterance.id] = make(utterance)
+        except ValueError as error:
+            skipped[utterance.id] = f"text: {error}"
+    return made
+
+
+def _parts(
+    config: Preparation,
+    utterances: list[Utterance],
+    codecs: dict[str, tuple[str, CodecSpec]],
+    folder: Path,
+) -> list[Part]:
+    """The corpus cut into the shards to make."""
+    parts = []
+    for number, first in enumerate(range(0, len(utterances), config.shard)):
+        targets = tuple(
+            Target(given, spec, folder / plain(name) / f"{number:05d}.safetensors")
+            for name, (given, spec) in codecs.items()
+        )
+        some = tuple(utterances[first : first + config.shard])
+        parts.append(Part(some, targets, config.batch_seconds, config.readers, config.device))
+    return parts
+
+
+def _finish(
+    config: Preparation,
+    out: Path,
+    shards: list[Path],
+    spec: CodecSpec,
+    texts: Texts,
+    known: Iterable[dict[str, Any]],
+) -> dict[str, Any]:
+    """Times the texts in frames of a codec, unless it was done; what the report says of it."""
+    scale = None
+    if spec.latent_dims:
+        chosen = set(texts.trained)
+        scale = Scale.measure(
+            matrix.float()
+            for shard in shards
+            for name, matrix in zip(*read_shard(shard)[1:], strict=True)
+            if name in chosen
+        )
+    durations = f"durations/{grid(spec)}"
+    timed = next((entry for entry in known if entry["durations"] == durations), None)
+    if timed is None:
+        timed = time_texts(
+            out / durations,
+            shards,
+            spec,
+            scale,
+            texts,
+            config.align_steps,
+            config.seed,
+            config.engine,
+            config.workers,
+        )
+    return {
+        "tokens": f"tokens/{plain(spec.name)}",
+        "durations": durations,
+        "unaligned": timed["unaligned"],
+        "aligner_loss": timed["aligner_loss"],
+        "frame_rate": spec.frame_rate,
+        "streams": usage(shards, spec),
+        "scale": scale.to_dict() if scale else None,
+        "spec": json.loads(json.dumps(spec.to_dict())),
+    }
+
+
+def _used(ids: dict[str, list[int]]) -> tuple[int, dict[str, list[int]]]:
+    """The same tokens numbered from 1 without gaps: most of an LLM's vocabulary is never spoken."""
+    seen = sorted({token for row in ids.values() for token in row})
+    number = {token: i for i, token in enumerate(seen, start=1)}
+    return len(number) + 1, {name: [number[token] for token in row] for name, row in ids.items()}

@@ -1,18 +1,24 @@
-"""A prepared corpus on disk: text once, tokens of one codec in shards, times of every text token.
+"""A prepared corpus on disk: texts once, and beside them the tokens of each codec in shards.
 
-    tokenizer.json        rebuilds the tokenizer
-    text.jsonl            one row an utterance: id, speaker, split, ids (tokens)
-    codes/00000.safetensors ...   `codes` [K, sum T] int16, or `latents` [D, sum T] float16, and
-                          `frames` [n] of n utterances in a row, with their ids and the codec's spec
-                          and fingerprint in the header
-    durations.safetensors `durations` [sum L] int16: codec frames a token lasts; all 0: not aligned
-    report.json           written last: the corpus is complete
+    tokenizer.json              rebuilds the tokenizer
+    text.jsonl                  one row an utterance: id, speaker, split, language, ids (tokens)
+    tokens/house-rvq/00000.safetensors ...
+                                `codes` [K, sum T] int16, or `latents` [D, sum T] float16, and
+                                `frames` [n] of n utterances in a row; in the header their ids, the
+                                codec's spec and fingerprint, and who was skipped and why
+    durations/24000-960/00000.safetensors ...
+                                `durations` [sum L] int16 of the same utterances: frames of 960
+                                samples at 24 kHz a token lasts; all 0: not aligned
+    report.json, report.html    written last: the corpus is complete; what it holds
+
+Codecs whose frames lie at the same times share their durations. A folder of one codec as earlier
+versions wrote it (`codes/`, `durations.safetensors`) is read the same way.
 
 Every file is written to a temporary name and renamed, so that a file which is there is whole.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +31,8 @@ from codeclm.codecs.base import CodecSpec
 from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.files import write_tensors
+
+NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A whole prepared corpus; `scale` is that of latents, which the items have left behind."""
+    """A prepared corpus as one codec has it; `scale` is that of latents, which the items lack."""
 
     spec: CodecSpec
     tokenizer: Tokenizer
@@ -55,15 +63,66 @@ class Prepared:
     scale: Scale | None = None
 
 
-def write_shard(path: Path, ids: Sequence[str], rows: Sequence[Tensor], spec: CodecSpec) -> None:
+@dataclass(frozen=True)
+class Header:
+    """What a shard says of itself.
+
+    Attributes:
+        ids: of its utterances, in their order.
+        frames: codec frames of each.
+        skipped: id of an utterance that has no tokens, and why.
+    """
+
+    spec: CodecSpec
+    ids: list[str]
+    frames: list[int]
+    skipped: dict[str, str]
+
+
+def write_shard(
+    path: Path,
+    ids: Sequence[str],
+    rows: Sequence[Tensor],
+    spec: CodecSpec,
+    skipped: Mapping[str, str] = NOBODY,
+) -> None:
     """Writes one shard: the ids of its utterances and their token matrices [rows, T]."""
     name, kind = ("latents", torch.float16) if spec.latent_dims else ("codes", torch.int16)
+    nothing = torch.zeros(spec.rows, 0, dtype=kind)  # a shard may be of skipped utterances alone
     tensors = {
-        name: torch.cat(list(rows), dim=1).to(kind).contiguous(),
+        name: torch.cat([*rows] or [nothing], dim=1).to(kind).contiguous(),
         "frames": torch.tensor([matrix.shape[1] for matrix in rows], dtype=torch.int32),
     }
+    made = {"spec": spec.to_dict(), "ids": list(ids), "skipped": dict(skipped)}
     # One entry: safetensors keeps no order between several, and a shard's bytes must not vary.
-    write_tensors(path, tensors, {"made": json.dumps({"spec": spec.to_dict(), "ids": list(ids)})})
+    write_tensors(path, tensors, {"made": json.dumps(made)})
+
+
+def read_header(
+    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+) -> Header:
+    """What a shard says of itself.
+
+    Raises:
+        ValueError: the tokens are of other utterances than `ids`, or other weights than
+            `fingerprint`.
+    """
+    with safe_open(path, "pt") as file:
+        made = json.loads(file.metadata()["made"])
+        frames = file.get_tensor("frames").tolist()
+    spec, skipped = CodecSpec.from_dict(made["spec"]), made.get("skipped", {})
+    header = Header(spec, made["ids"], frames, skipped)
+    if fingerprint not in (None, header.spec.fingerprint):
+        raise ValueError(
+            f"{path} holds tokens of {header.spec.name} {header.spec.fingerprint}, not of "
+            f"{fingerprint}: prepare the corpus again into another folder"
+        )
+    if ids is not None and header.ids != [name for name in ids if name not in header.skipped]:
+        raise ValueError(
+            f"{path} holds other utterances than the manifest has at this place: prepare the "
+            "corpus again into another folder"
+        )
+    return header
 
 
 def read_shard(
@@ -72,55 +131,83 @@ def read_shard(
     """The spec, the utterance ids and the token matrices [rows, T] of a shard.
 
     Raises:
-        ValueError: the tokens are of other utterances than `ids`, or other weights than
-            `fingerprint`.
+        ValueError: as `read_header`.
     """
+    header = read_header(path, ids, fingerprint)
     with safe_open(path, "pt") as file:
-        made = json.loads(file.metadata()["made"])
-        spec, found = CodecSpec.from_dict(made["spec"]), made["ids"]
-        if fingerprint not in (None, spec.fingerprint):
-            raise ValueError(
-                f"{path} holds tokens of {spec.name} {spec.fingerprint}, not of {fingerprint}: "
-                "prepare the corpus again into another folder"
-            )
-        if ids is not None and found != list(ids):
-            raise ValueError(
-                f"{path} holds other utterances than the manifest has at this place: prepare the "
-                "corpus again into another folder"
-            )
-        tokens = file.get_tensor("latents" if spec.latent_dims else "codes")
-        frames = file.get_tensor("frames").tolist()
-    return spec, found, list(tokens.split(frames, dim=1))
+        tokens = file.get_tensor("latents" if header.spec.latent_dims else "codes")
+    return header.spec, header.ids, list(tokens.split(header.frames, dim=1))
 
 
-def read_prepared(folder: Path) -> Prepared:
-    """Reads a corpus that `codeclm prep` finished."""
-    if not (folder / "report.json").exists():
-        raise ValueError(f"{folder} is no finished corpus: run `codeclm prep` on it (again)")
-    rows: list[dict[str, Any]] = [
-        json.loads(line) for line in (folder / "text.jsonl").read_text("utf-8").splitlines()
-    ]
+def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
+    """Reads a corpus that `codeclm prep` finished.
+
+    Args:
+        folder: which it wrote.
+        codec: whose tokens, by the name in its spec; there is no need to say it if there is one.
+
+    Raises:
+        ValueError: the corpus is not finished, or has no tokens, or not those alone, of `codec`.
+    """
+    codecs = prepared_codecs(folder)
+    if codec is None and len(codecs) > 1:
+        raise ValueError(
+            f"{folder} holds the tokens of {', '.join(codecs)}: say which with `tokens`"
+        )
+    name = codec or next(iter(codecs))
+    if name not in codecs:
+        raise ValueError(
+            f"{folder} has no tokens of {name!r}, only of {', '.join(codecs)}: choose one of them "
+            "with `tokens`, or prepare the corpus with that codec too"
+        )
     ids: list[str] = []
     tokens: list[Tensor] = []
     spec: CodecSpec | None = None
-    for shard in sorted((folder / "codes").glob("*.safetensors")):
+    for shard in _shards(folder / codecs[name]["tokens"]):
         spec, names, some = read_shard(shard, fingerprint=spec.fingerprint if spec else None)
         ids += names
         tokens += some
-    with safe_open(folder / "durations.safetensors", "pt") as file:
-        flat = file.get_tensor("durations")
-    spent = [tuple(d.tolist()) for d in flat.split([len(row["ids"]) for row in rows])]
-    if spec is None or ids != [row["id"] for row in rows]:
+    lines = (folder / "text.jsonl").read_text("utf-8").splitlines()
+    texts: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
+    flat = torch.cat([read_durations(file) for file in _shards(folder / codecs[name]["durations"])])
+    lengths = [len(texts[i]["ids"]) for i in ids if i in texts]
+    if spec is None or len(lengths) < len(ids) or sum(lengths) != len(flat):
         raise ValueError(
             f"{folder}: texts and tokens are not of the same utterances: prepare again"
         )
-    measured = json.loads((folder / "report.json").read_text("utf-8")).get("scale")
-    scale = Scale(**measured) if measured else None
+    scale = Scale(**codecs[name]["scale"]) if codecs[name].get("scale") else None
     if scale is not None:
         tokens = [scale.enter(latents.float()) for latents in tokens]
-    items = [
-        Item(row["id"], row["speaker"], row["split"], tuple(row["ids"]), matrix, time)
-        for row, matrix, time in zip(rows, tokens, spent, strict=True)
-    ]
+    items = []
+    for i, matrix, spent in zip(ids, tokens, torch.split(flat, lengths), strict=True):
+        row = texts[i]
+        durations = tuple(spent.tolist())
+        items.append(Item(i, row["speaker"], row["split"], tuple(row["ids"]), matrix, durations))
     tokenizer = load_tokenizer(json.loads((folder / "tokenizer.json").read_text("utf-8")))
     return Prepared(spec, tokenizer, items, scale)
+
+
+def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The codecs whose tokens a finished corpus holds, each with where they lie and their scale."""
+    path = folder / "report.json"
+    if not path.exists():
+        raise ValueError(f"{folder} is no finished corpus: run `codeclm prep` on it (again)")
+    report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    if "codecs" not in report:  # an earlier version's
+        name = read_header(_shards(folder / "codes")[0]).spec.name
+        return {name: {"tokens": "codes", "durations": ".", "scale": report.get("scale")}}
+    return dict(report["codecs"])
+
+
+def read_durations(path: Path) -> Tensor:
+    """The `durations` [sum L] of a shard."""
+    with safe_open(path, "pt") as file:
+        flat: Tensor = file.get_tensor("durations")
+    return flat
+
+
+def _shards(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
+        raise ValueError(f"no shards in {folder}: run `codeclm prep` again")
+    return found

@@ -134,7 +134,7 @@ def run(
     if codec is not None:
         spec = load_codec(codec).spec
     elif config.data.exists():
-        prepared = read_prepared(config.data)
+        prepared = read_prepared(config.data, config.tokens)
         spec, items = prepared.spec, [i for i in prepared.items if i.split == "train"]
         corpus = survey(items, config, spec, len(prepared.tokenizer.tokens))
     else:

@@ -42,6 +42,7 @@ class TtsTraining(Config):
 
     Attributes:
         data: folder that `codeclm prep` wrote.
+        tokens: the codec whose tokens to learn, where the folder has those of several.
         out: folder of the run; the finished model is its sub-folder `final`.
         init: a finished model of the same sizes to begin with.
         sampling: how the finished model draws codes when nobody says otherwise.
@@ -65,6 +66,7 @@ class TtsTraining(Config):
 
     name: str
     data: Path
+    tokens: str | None = None
     out: Path
     init: Path | None = None
     model: ModelConfig = ModelConfig()
@@ -106,7 +108,7 @@ def run(
         word_error_rate: judges what the model says on the way; None: nobody does.
     """
     config = load_config(TtsTraining, config_path, overrides)
-    prepared = read_prepared(config.data)
+    prepared = read_prepared(config.data, config.tokens)
     spec = prepared.spec
     weights = _stream_weights(config, spec)
     accelerator = _accelerator(config)

@@ -38,6 +38,8 @@ class SoundState(NamedTuple):
 class HouseCodec(Codec):
     """Codec of 24 kHz sound, 25 frames a second, causal, 70 ms of algorithmic latency."""
 
+    paddable = True  # the look-ahead past the end is silence anyway
+
     def __init__(self, name: str, autoencoder: Autoencoder, vocoder: Vocoder, mark: str) -> None:
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.vocoder = vocoder.eval().requires_grad_(False)

@@ -1,0 +1,201 @@
+"""The time of every text token of a corpus, shard by shard.
+
+Codecs whose frames lie at the same times share their durations: an aligner is trained on the tokens
+of one of them, which is cheaper, and makes models of these codecs comparable.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+from tqdm import tqdm
+
+from codeclm.codecs import CodecSpec
+from codeclm.codecs.latents import Scale
+from codeclm.data_prep.align import Aligner, NothingToAlign, align, train_aligner
+from codeclm.data_prep.distribute import Engine, spread
+from codeclm.data_prep.encode import one_processor
+from codeclm.data_prep.shards import read_header, read_shard
+from codeclm.files import write_tensors
+
+MOST = 20_000  # utterances that an aligner is trained on, evenly spaced in the corpus
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is to be aligned.
+
+    Attributes:
+        ids: of every text, by the id of its utterance, below `vocabulary`.
+        trained: ids of the utterances that an aligner may learn from.
+        digest: of the texts.
+    """
+
+    ids: Mapping[str, Sequence[int]]
+    vocabulary: int
+    trained: Sequence[str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard of tokens and the texts of its utterances.
+
+    Attributes:
+        aligner: a file; None: nothing can be aligned.
+        scale: of latents.
+        mark: what the durations depend on.
+    """
+
+    tokens: Path
+    texts: Mapping[str, Sequence[int]]
+    aligner: Path | None
+    scale: Scale | None
+    path: Path
+    mark: str
+
+
+def grid(spec: CodecSpec) -> str:
+    """Where the frames of a codec lie in time."""
+    return f"{spec.sample_rate}-{spec.hop}"
+
+
+def time_texts(
+    folder: Path,
+    shards: Sequence[Path],
+    spec: CodecSpec,
+    scale: Scale | None,
+    texts: Texts,
+    steps: int,
+    seed: int,
+    engine: Engine = "local",
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Writes the durations of all shards of tokens into a folder; what there is, stays.
+
+    Args:
+        folder: of the durations.
+        shards: tokens of a codec.
+        spec: of that codec.
+        scale: of its latents.
+        texts: of its utterances.
+        steps: of the training.
+        seed: of the training.
+        engine: as `spread` takes it.
+        workers: likewise.
+
+    Returns:
+        `unaligned`, the utterances without times, and `aligner_loss`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {"text": texts.digest, "steps": steps, "seed": seed, "aligned": spec.fingerprint}
+    mark = json.dumps(made)
+    aligner = folder.with_name(f"{folder.name}.aligner.safetensors")
+    if not aligner.exists() or _header(aligner)["mark"] != mark:
+        rows, ids = _sample(shards, scale, texts)
+        _train(aligner, mark, spec, texts.vocabulary, rows, ids, steps, seed)
+    loss = _header(aligner)["loss"]
+    parts = [
+        Part(
+            shard,
+            {name: texts.ids[name] for name in read_header(shard).ids},
+            aligner if loss is not None else None,
+            scale,
+            folder / shard.name,
+            mark,
+        )
+        for shard in shards
+    ]
+    todo = [part for part in parts if not _is_done(part)]
+    done = spread(align_part, todo, engine, workers)
+    for _ in tqdm(done, desc="align", unit="shard", total=len(todo)):
+        pass
+    return {
+        "unaligned": sum(_header(part.path)["unaligned"] for part in parts),
+        "aligner_loss": round(loss, 4) if loss is not None else None,
+    }
+
+
+def _train(
+    path: Path,
+    mark: str,
+    spec: CodecSpec,
+    vocabulary: int,
+    rows: list[Tensor],
+    ids: list[Sequence[int]],
+    steps: int,
+    seed: int,
+) -> None:
+    """Writes an aligner, or, where there are too few frames for any, that there is none."""
+    weights: dict[str, Tensor] = {}
+    about: dict[str, Any] = {"mark": mark, "loss": None}
+    try:
+        model, loss = train_aligner(spec, vocabulary, rows, ids, steps, seed=seed)
+        about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": vocabulary}
+        weights = model.state_dict()
+    except NothingToAlign as error:
+        print(f"{error}: a model of these data must read its text as a prefix")
+    write_tensors(path, weights, {"made": json.dumps(about)})
+
+
+def align_part(part: Part) -> None:
+    """Writes the durations of one shard."""
+    spent, unaligned = [], 0
+    with one_processor():
+        model = _load(part.aligner, part.mark) if part.aligner is not None else None
+        _, names, rows = read_shard(part.tokens)
+        for name, matrix in zip(names, rows, strict=True):
+            ids = part.texts[name]
+            found = align(model, readable(matrix, part.scale), ids) if model else None
+            unaligned += found is None
+            spent += found or [0] * len(ids)
+    made = {"mark": part.mark, "unaligned": unaligned}
+    durations = {"durations": torch.tensor(spent, dtype=torch.int16)}
+    write_tensors(part.path, durations, {"made": json.dumps(made)})
+
+
+def readable(matrix: Tensor, scale: Scale | None) -> Tensor:
+    """A token matrix of a shard as models read it."""
+    if not matrix.is_floating_point():
+        return matrix.long()
+    return scale.enter(matrix.float()) if scale is not None else matrix.float()
+
+
+def _sample(
+    shards: Sequence[Path], scale: Scale | None, texts: Texts
+) -> tuple[list[Tensor], list[Sequence[int]]]:
+    """Token matrices and texts to learn from."""
+    chosen = set(texts.trained[:: 1 + len(texts.trained) // MOST])
+    found = [
+        (name, matrix)
+        for shard in shards
+        if not chosen.isdisjoint(read_header(shard).ids)
+        for name, matrix in zip(*read_shard(shard)[1:], strict=True)
+        if name in chosen
+    ]
+    return [readable(matrix, scale) for _, matrix in found], [texts.ids[name] for name, _ in found]
+
+
+def _is_done(part: Part) -> bool:
+    return part.path.exists() and bool(_header(part.path)["mark"] == part.mark)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        made: dict[str, Any] = json.loads(file.metadata()["made"])
+    return made
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, mark: str) -> Aligner:
+    made = _header(path)
+    model = Aligner(CodecSpec.from_dict(made["spec"]), made["vocabulary"])
+    model.load_state_dict(load_file(path))
+    return model.eval()
