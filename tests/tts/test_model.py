@@ -102,18 +102,24 @@ def test_four_utterances_can_be_learnt_by_heart_and_spoken_back(name, text):
     pieces = [[Piece(item, 0, item.tokens.shape[1], told=True)] for item in items]
     batch = collate(pieces, model.layout, text)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(300):
+    for _ in range(300 if spec.streams else 800):
         losses = model(batch)
-        loss = losses.tokens.sum() / (batch.step >= 0).sum() + losses.advance.mean()
+        each = losses.tokens.sum() / (batch.step >= 0).sum()
+        loss = each / (model.layout.slots if spec.latent_dims else 1) + losses.advance.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1
     speaker = bare_tts(model.eval(), spec)
     greedy = Sampling(temperature=0.0)
     for item in items:
         frames = speaker.frames(list(item.ids), None, greedy, torch.Generator())
-        assert torch.equal(torch.stack(list(frames), dim=2)[0], item.tokens.long())
+        said = torch.stack(list(frames), dim=2)[0]
+        if spec.streams:
+            assert torch.equal(said, item.tokens.long())
+        else:  # numbers of deviation 1
+            assert said.shape == item.tokens.shape
+            assert (said - item.tokens).square().mean() < 0.3
+    assert loss.item() < 0.1 or spec.latent_dims
 
 
 def test_spelling_pulls_the_text_into_the_states():
