@@ -98,6 +98,7 @@ def _read_folder(path: Path) -> Iterator[Row]:
     if not parts:
         raise ValueError(
             f"{path} is a folder without a corpus that is known (a metadata.csv beside wavs/, "
-            "Lhotse manifests, a saved Hugging Face dataset): name its manifest file"
+            "Lhotse manifests, a saved Hugging Face dataset): name its manifest file, or "
+            f"{DATASET}{path} if it is of parquet files"
         )
     return itertools.chain.from_iterable(map(lhotse.read_part, parts))

@@ -19,6 +19,7 @@ LANGUAGES = {
     "arabic": "ar", "hebrew": "he", "hindi": "hi", "bengali": "bn", "tamil": "ta", "telugu": "te",
     "marathi": "mr", "gujarati": "gu", "kannada": "kn", "malayalam": "ml", "turkish": "tr",
 }  # fmt: skip
+_PARTS = {"supervisions", "tracks"}  # of a cut, and of one that was mixed or padded
 SPLITS = {"dev": "dev", "valid": "dev", "validation": "dev", "test": "test", "eval": "test"}
 
 
@@ -33,7 +34,7 @@ def is_cuts(path: Path) -> bool:
     """Whether the first line of a JSONL file is a Lhotse cut."""
     first = next(lines(path), (0, ""))[1]
     try:
-        return {"supervisions", "type"} <= json_object(first).keys()
+        return "type" in (row := json_object(first)) and not row.keys().isdisjoint(_PARTS)
     except BadRow:
         return False
 
@@ -120,7 +121,8 @@ def _lhotse(line: str | BadRow, *kinds: str) -> Any:
     if type(found).__name__ not in kinds:
         raise BadRow(
             "bad line",
-            f"a {type(found).__name__}, not a {' or '.join(kinds)}: prepare it as one",
+            f"a {type(found).__name__}, not a {' or '.join(kinds)}: what was mixed or padded "
+            "cannot be read",
             id,
         )
     return found

@@ -8,6 +8,7 @@ measured, an id that stands twice gets a number, utterances of a speaker who is 
 import dataclasses
 import json
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +88,7 @@ def check(manifest: str | Path, tokenizer: str = "phonemes") -> Report:
     """
     covers = coverage(tokenizer)
     report = Report(str(manifest))
-    where: dict[str, tuple[str, int]] = {}
+    where: dict[str, tuple[str, int, float]] = {}
     for row in tqdm(read_rows(manifest), desc="check", unit="line"):
         report.lines += 1
         found, seconds = _utterance(row, covers)
@@ -95,11 +96,11 @@ def check(manifest: str | Path, tokenizer: str = "phonemes") -> Report:
         id = row.found.id
         if utterance is not None:
             if id in where:
-                file, line = where[id]
+                file, line, _ = where[id]
                 first = f"line {line}" if file == row.file else f"{file} line {line}"
                 found.append(("duplicate id", f"{id!r} stands already on {first}"))
                 utterance = dataclasses.replace(utterance, id=_numbered(id, where))
-            where[utterance.id] = (row.file, row.line)
+            where[utterance.id] = (row.file, row.line, seconds)
         report.seconds += seconds
         for kind, detail in found:
             report.findings.append(Finding(row.file, row.line, id, kind, detail))
@@ -198,19 +199,20 @@ def _divided(reason: str) -> tuple[str, str]:
     return kind, detail
 
 
-def _numbered(id: str, taken: dict[str, tuple[str, int]]) -> str:
+def _numbered(id: str, taken: Container[str]) -> str:
     number = 2
     while f"{id}-{number}" in taken:
         number += 1
     return f"{id}-{number}"
 
 
-def _find_leaks(report: Report, where: dict[str, tuple[str, int]]) -> None:
+def _find_leaks(report: Report, where: dict[str, tuple[str, int, float]]) -> None:
     kind = "speaker in train and unseen"
     leaking = leaks(report.kept)
     for i, utterance in enumerate(report.kept):
         if utterance.speaker in leaking and utterance.split == "unseen":
             detail = f"speaker {utterance.speaker!r} is trained on"
-            report.findings.append(Finding(*where[utterance.id], utterance.id, kind, detail))
-            report.bad_seconds[kind] += utterance.duration or 0
+            file, line, seconds = where[utterance.id]
+            report.findings.append(Finding(file, line, utterance.id, kind, detail))
+            report.bad_seconds[kind] += seconds
             report.kept[i] = dataclasses.replace(utterance, split="test")

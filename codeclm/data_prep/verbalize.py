@@ -33,7 +33,7 @@ NEMO = (
     "vi",
     "zh",
 )
-_SAME = {"cmn": "zh"}  # espeak's tag to that of the libraries
+_SAME = {"cmn": "zh", "nb": "no", "kk": "kz"}  # espeak's tag to that of the libraries
 
 # In these languages 1,000.5 is written so; elsewhere it is 1.000,5 or 1 000,5.
 _DECIMAL_POINT = {

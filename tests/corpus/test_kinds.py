@@ -172,6 +172,9 @@ def test_lhotse_cuts(lhotse_folder: Path) -> None:
     assert two.start is None
     assert "a MixedCut" in str(mixed)
     assert "is changed while it is read" in str(fast)
+    padded = lhotse_folder / "padded.jsonl"
+    lhotse.CutSet.from_cuts([cuts[1].pad(duration=9)]).to_file(padded)
+    assert "a MixedCut" in str(next(iter(read_rows(padded))).found)
     path.write_bytes(path.read_bytes()[:-20])
     *_, last = read_rows(path)
     assert "breaks off" in str(last.found)

@@ -67,6 +67,7 @@ def test_every_fault_is_found_by_line(bad: Path) -> None:
         (15, "too short"), (16, "speaker in train and unseen"), (18, "bad line"),
     ]  # fmt: skip
     assert report.lines == 18
+    assert report.bad_seconds["speaker in train and unseen"] == pytest.approx(SECONDS, abs=1e-3)
     assert f"{bad}:8: good: 'good' stands already on line 1" in render(report)
     assert "Thai letters 'สวัสดีครับ' are not read" in render(report)
 

@@ -18,6 +18,7 @@ from codeclm.data_prep.verbalize import verbalize
         ("de", "1.234,5", "eintausendzweihundertvierunddreißig Komma fünf"),
         ("te", "25 పుస్తకాలు", "ఇరవై అయిదు పుస్తకాలు"),
         ("bn", "২৫", "পঁচিশ"),
+        ("nb", "25 bøker", "tjuefem bøker"),
         ("en", "no number", "no number"),
     ],
 )
