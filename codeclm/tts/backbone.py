@@ -97,10 +97,8 @@ def llama(config: Sizes, attention: str = "sdpa") -> "LlamaModel":
         num_attention_heads=config.heads,
         max_position_embeddings=4096,
         rms_norm_eps=EPS,
-        rope_parameters={
-            "rope_type": "default",
-            "rope_theta": THETA,
-        },  # `transformers` 4 knows no other
+        # `transformers` 4 does not know these; they are its defaults.
+        rope_parameters={"rope_type": "default", "rope_theta": THETA},
         bos_token_id=None,
         eos_token_id=None,
     )

@@ -19,7 +19,7 @@ from codeclm.data_prep.shards import Item
 from codeclm.tts.layouts import Layout
 from codeclm.tts.model import Batch
 
-PADDING = {"step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}  # slots: as the layout has
+PADDING = {"step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}
 PROMPT = (40, 150)  # frames, shortest and longest, of an utterance shown without text
 
 
@@ -126,7 +126,7 @@ def collate(
     table = torch.zeros(max(1, len(texts)), longest, dtype=torch.long)
     for row, ids in enumerate(texts):
         table[row, : len(ids)] = torch.tensor(ids)
-    padding = {"slots": layout.before, **PADDING}
+    padding = _padding(layout)
     rows, told = [], 0
     for sequence in sequences:
         parts = []
@@ -139,6 +139,11 @@ def collate(
         for name, value in padding.items()
     }
     return Batch(texts=table, **columns)
+
+
+def _padding(layout: Layout) -> dict[str, float]:
+    """What a position that is no step holds, under the names of `Batch`."""
+    return {"slots": layout.before, **PADDING}
 
 
 def _positions(
@@ -171,7 +176,7 @@ def _positions(
     if not piece.told or text == "stream":
         return audio
     count = len(piece.item.ids)
-    padding = {"slots": layout.before, **PADDING}
+    padding = _padding(layout)
     before = {
         name: torch.full((count, *part.shape[1:]), padding[name], dtype=part.dtype)
         for name, part in audio.items()

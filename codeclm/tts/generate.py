@@ -220,9 +220,9 @@ class TTS:
         states: list[Tensor] = []  # kept where passes follow
         steps: list[Tensor] = []
         step = yielded = 0
+        heard = text.now(rows)
         while text.frames is None or step < layout.steps(text.frames):
             now = torch.full((rows, 1), step)
-            heard = text.now(rows)
             x = model.said(slots, now) + heard
             state = torch.cat([self.decoder(x[i : i + 1], c) for i, c in enumerate(caches)])[:, -1]
             stream, frame = layout.where(torch.tensor(step))

@@ -97,21 +97,19 @@ class FlowHead(Head):
         before = [self.clean(slots.view(-1, *self.shape)) for slots in draw.last(self.history)]
         missing = (self.history - len(before)) * self.shape[0]
         past = torch.cat([states.new_zeros(len(states), missing, states.shape[-1]), *before], 1)
-        guided = how.guidance != 1.0
-        if guided:
+        if draw.guided:
             states = torch.cat([states, self.unknown.expand_as(states)])
             past = past.repeat(2, 1, 1)
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            if not guided:
+            if not draw.guided:
                 return self.velocity(x, x.new_full((len(x),), t), states, past)
             both = x.repeat(2, 1, 1)
             v = self.velocity(both, x.new_full((len(both),), t), states, past)
             with_text, without = v.chunk(2)
             return without + how.guidance * (with_text - without)
 
-        count = len(hidden)
-        noise = how.noise * draw.normal((count, *self.shape))
+        noise = how.noise * draw.normal((len(hidden), *self.shape))
         x, start = noise, 0.0
         if how.temperature < 1:
             x = torch.zeros_like(noise)
