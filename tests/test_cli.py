@@ -540,7 +540,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
         "def load(model, codec):\n"
         "    print('loading', flush=True)\n"
         "    time.sleep(60)\n"
-        "cli._check_model = lambda model: None\n"
+        "cli.speak.check_model = lambda model: None\n"
         "codeclm.load_tts = load\n"
         "sys.argv = ['codeclm', 'speak', 'Hi']\n"
         "cli.main()\n"
