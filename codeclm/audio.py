@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    import numpy as np
+    from numpy.typing import NDArray
     from soundfile import SoundFile
     from torch import Tensor
 
@@ -132,7 +134,10 @@ def _open(path: "str | Path | BinaryIO") -> "Iterator[SoundFile]":
 
 
 def write(
-    path: str | Path, wav: "Tensor", sample_rate: int, metadata: Mapping[str, str] = _NOTHING
+    path: str | Path,
+    wav: "Tensor | NDArray[np.float32]",
+    sample_rate: int,
+    metadata: Mapping[str, str] = _NOTHING,
 ) -> None:
     """Writes a sound file whole: a temporary sibling first, then a rename.
 
@@ -148,19 +153,24 @@ def write(
     Raises:
         ValueError: `path` cannot be written in this format, or `wav` holds NaN or infinity.
     """
+    import numpy as np
     import soundfile
 
     check_writable(path)
-    mono = wav.detach().cpu().float().reshape(-1)
-    assert mono.numel() == wav.shape[-1], f"expected [N] or [1, N], got {list(wav.shape)}"
+    plain = wav if isinstance(wav, np.ndarray) else wav.detach().cpu().float().numpy()
+    mono = plain.astype(np.float32, copy=False).reshape(-1)
+    assert mono.size == wav.shape[-1], f"expected [N] or [1, N], got {list(wav.shape)}"
     assert metadata.keys() <= set(METADATA), f"metadata is one of {METADATA}, got {list(metadata)}"
-    if not mono.isfinite().all():
+    if not np.isfinite(mono).all():
         raise ValueError(f"{path} is not written: the sound holds samples that are NaN or infinite")
     path = Path(path)
     container, coding = FORMATS[path.suffix.lower()]
     if coding == "OPUS" and sample_rate not in _OPUS_RATES:
-        mono, sample_rate = resample(mono, sample_rate, 48_000), 48_000
-    samples = mono.clamp(-1, 1).numpy()
+        import torch
+
+        mono = resample(torch.from_numpy(mono), sample_rate, 48_000).numpy()
+        sample_rate = 48_000
+    samples = mono.clip(-1, 1)
     fresh = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -263,9 +263,8 @@ def speak(
     )
     if args.save_audio:
         write(args.out / "audio" / given / f"{target.id}.wav", speech.wav, speech.sample_rate)
-    if args.save_audio:
-        write(args.out / "audio" / f"{target.id}.wav", speech.wav, speech.sample_rate)
-    return resample(speech.wav[None], speech.sample_rate, rate), {
+    wav = torch.from_numpy(speech.wav)[None]
+    return resample(wav, speech.sample_rate, rate), {
         "generation_seconds": round(speech.generation_seconds, 4),
         "first_audio_ms": round(speech.first_audio_ms, 1),
         "interventions": json.dumps(speech.interventions),

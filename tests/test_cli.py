@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,7 +96,7 @@ class FakeTTS:
         if self.error:
             raise self.error
         return SimpleNamespace(
-            wav=torch.zeros(RATE),
+            wav=np.zeros(RATE, np.float32),
             sample_rate=RATE,
             audio_seconds=1.0,
             generation_seconds=0.25,

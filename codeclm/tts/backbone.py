@@ -176,21 +176,52 @@ def _stretched(turns: Tensor, rope: Mapping[str, Any]) -> Tensor:
 
 @dataclass
 class Cache:
-    """Keys and values of the steps so far.
+    """Keys and values of the steps so far, of rows that may be at different steps.
 
     Attributes:
-        keys, values: [layers, B, key heads, room, size of a head]; only the first `length` steps
-            hold something.
-        length: steps so far.
+        keys, values: [layers, B, key heads, room, size of a head]; of each row only the first
+            steps, as many as `lengths` says, hold something.
+        lengths: [B] steps so far.
     """
 
     keys: Tensor
     values: Tensor
-    length: int = 0
+    lengths: list[int]
+
+    @property
+    def length(self) -> int:
+        """Steps of the longest row."""
+        return max(self.lengths)
 
     def copy(self) -> "Cache":
         """An independent cache that goes on from here."""
-        return Cache(self.keys.clone(), self.values.clone(), self.length)
+        return Cache(self.keys.clone(), self.values.clone(), list(self.lengths))
+
+    def part(self, rows: Sequence[int]) -> "Cache":
+        """Some of the rows."""
+        if list(rows) == list(range(len(self.lengths))):
+            return self
+        lengths = [self.lengths[row] for row in rows]
+        index = torch.tensor(list(rows), device=self.keys.device)
+        keys, values = (t[:, index, :, : max(lengths)] for t in (self.keys, self.values))
+        return Cache(keys, values, lengths)
+
+    @staticmethod
+    def join(caches: "Sequence[Cache]") -> "Cache":
+        """All rows of several caches, one after another; one alone is not copied."""
+        if len(caches) == 1:
+            return caches[0]
+        room = max(cache.length for cache in caches)
+
+        def joined(parts: Sequence[Tensor]) -> Tensor:
+            short = [part[:, :, :, :room] for part in parts]
+            return torch.cat([F.pad(t, (0, 0, 0, room - t.shape[3])) for t in short], dim=1)
+
+        return Cache(
+            joined([cache.keys for cache in caches]),
+            joined([cache.values for cache in caches]),
+            [length for cache in caches for length in cache.lengths],
+        )
 
 
 class Layer(NamedTuple):
@@ -250,10 +281,12 @@ class Decoder:
         """An empty cache."""
         shape = self.shape
         empty = self.norm.new_zeros(shape.depth, batch, shape.key_heads, 0, shape.size)
-        return Cache(empty, empty)
+        return Cache(empty, empty, [0] * batch)
 
     def __call__(self, x: Tensor, cache: Cache) -> Tensor:
         """Runs inputs [B, S, D] after what the cache holds, and adds them to it.
+
+        Several steps at a time need rows that are equally far.
 
         Returns:
             Hidden states [B, S, D].
@@ -266,9 +299,19 @@ class Decoder:
         size, eps = self.shape.size, self.shape.eps
         parts = [self.shape.heads, self.shape.key_heads, self.shape.key_heads]
         shared = self.shape.heads != self.shape.key_heads
-        angle = torch.arange(done, total)[:, None] * self.shape.turns
+        where: tuple[Any, ...] = (slice(None), slice(None), slice(done, total))
+        step = torch.arange(done, total, device=x.device)[:, None]
+        visible = None
+        if len(set(cache.lengths)) > 1:
+            assert steps == 1, "rows that are not equally far go step by step"
+            at = torch.tensor(cache.lengths, device=x.device)
+            where = (torch.arange(batch, device=x.device), slice(None), at)
+            step = at[:, None, None, None]
+            visible = torch.arange(total, device=x.device) <= step
+        elif steps > 1:
+            visible = torch.ones(steps, total, dtype=torch.bool, device=x.device).tril(done)
+        angle = step * self.shape.turns.to(x.device)
         cos, sin = (f(torch.cat([angle, angle], dim=-1)).to(x) for f in (torch.cos, torch.sin))
-        visible = torch.ones(steps, total, dtype=torch.bool).tril(done) if steps > 1 else None
         whole = (width,)
         for i, layer in enumerate(self.layers):
             y = F.rms_norm(x, whole, layer.norm_attention, eps)
@@ -278,8 +321,10 @@ class Decoder:
             if layer.norm_query is not None and layer.norm_key is not None:
                 query = F.rms_norm(query, (size,), layer.norm_query, eps)
                 key = F.rms_norm(key, (size,), layer.norm_key, eps)
-            cache.keys[i, :, :, done:total] = _rotate(key, cos, sin)
-            cache.values[i, :, :, done:total] = value
+            key = _rotate(key, cos, sin)
+            equal = isinstance(where[2], slice)
+            cache.keys[i][where] = key if equal else key[:, :, 0]
+            cache.values[i][where] = value if equal else value[:, :, 0]
             heard = F.scaled_dot_product_attention(
                 _rotate(query, cos, sin),
                 cache.keys[i, :, :, :total],
@@ -292,7 +337,7 @@ class Decoder:
             y = F.linear(F.rms_norm(x, whole, layer.norm_inner, eps), layer.gate_up)
             gate, up = y.chunk(2, dim=-1)
             x = x + F.linear(F.silu(gate) * up, layer.down)
-        cache.length = total
+        cache.lengths = [length + steps for length in cache.lengths]
         return F.rms_norm(x, whole, self.norm, eps)
 
 

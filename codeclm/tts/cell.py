@@ -1,6 +1,6 @@
 """A cell: one codec's streams, one layout, one head. Here it is put together, or refused."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from codeclm.tts.heads import (
     StagesHead,
 )
 from codeclm.tts.layouts import LAYOUTS, CoarseFirst, Delay, Flatten, Layout, Patch
-from codeclm.tts.sampling import REMEMBERED
+from codeclm.tts.past import REMEMBERED
 
 
 class CellConfig(Sizes):
@@ -83,7 +83,7 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
         )
     if continuous:
         return Patch(spec.latent_dims, config.patch)
-    wanted = LAYOUTS[config.layout]
+    wanted: Any = LAYOUTS[config.layout]
     if wanted is Delay:
         layout: Layout = Delay(streams, config.offsets)
     elif wanted is Flatten:

@@ -34,7 +34,8 @@ PLAIN = Sampling()
 def speaking(model: SpeechLM, frames: int, tokens: int, sampling: Sampling = PLAIN) -> int:
     """Operations for one utterance as the engine makes it: a step at a time, with a cache.
 
-    A step looks at those before it and at itself, a prefix of text at all of itself.
+    A step looks at those before it and at itself, a prefix of text at all of itself. Rows that run
+    together are as long as the longest.
 
     Args:
         model: with its backbone, on any device, `meta` too.
@@ -45,13 +46,12 @@ def speaking(model: SpeechLM, frames: int, tokens: int, sampling: Sampling = PLA
     steps, guided = model.layout.steps(frames), sampling.guidance != 1.0
     rows = 2 if guided and not model.head.guides else 1
     prefix = tokens if model.config.text == "prefix" else 0
-    pairs = rows * steps * (steps + 1) // 2 + prefix * (prefix + steps)
+    pairs = rows * steps * (steps + 1) // 2 + prefix * (prefix + rows * steps)
     return (
         2 * _weights(model.text) * tokens
         + _backbone(model, rows * steps + prefix, pairs)
         + _reading(model) * rows * steps
-        + 2 * _weights(model.advance) * frames
-        + _within(model) * rows * steps
+        + (2 * _weights(model.advance) * model.layout.patch + _within(model)) * rows * steps
         + _drawing(model, steps, frames, rows, sampling)
     )
 

@@ -16,8 +16,8 @@ from codeclm.codecs import Codec
 from codeclm.config import Config
 from codeclm.data_prep.shards import Prepared
 from codeclm.tts.data import PROMPT
-from codeclm.tts.generate import TTS, speaking
-from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.model import ModelConfig
+from codeclm.tts.network import speaker
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
 
@@ -79,11 +79,12 @@ class Listener:
         Returns:
             Word errors a word; None where nobody judges.
         """
-        spec, tokenizer = self.prepared.spec, self.prepared.tokenizer
-        model = SpeechLM(self.config, spec, len(tokenizer.tokens), trains=False)
-        decoder = speaking(model, weights, self.llm)
-        meta = {"scale": self.prepared.scale.to_dict()} if self.prepared.scale else {}
-        tts = TTS(model, decoder, self.codec, tokenizer, {}, meta)
+        meta: dict[str, Any] = {"tokenizer": self.prepared.tokenizer.state()}
+        if self.prepared.scale:
+            meta["scale"] = self.prepared.scale.to_dict()
+        if self.llm is not None:
+            meta["llm"] = self.llm
+        tts = speaker(self.config, self.codec, weights, meta, {})
         said = []
         for i, sentence in enumerate(self.sentences):
             speech = tts.speak(

@@ -9,7 +9,7 @@ came from: the finished model holds its weights and, in `meta.json`, its config.
 then run in `backbone.Decoder`, all others in `PlainDecoder`, which is slower.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +178,14 @@ def check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
 
 
 class Backbone(Protocol):
-    """What generation needs of a decoder: `backbone.Decoder` is one."""
+    """What generation needs of a decoder: `backbone.Decoder` is one.
+
+    Its caches have a `length`, can `copy` themselves, and take their rows apart (`part`) or
+    together (`join`).
+    """
 
     def start(self, batch: int = 1) -> Any:
-        """An empty cache, which has a `length` and can `copy` itself."""
+        """An empty cache."""
         ...
 
     def __call__(self, x: Tensor, cache: Any) -> Tensor:
@@ -191,18 +195,27 @@ class Backbone(Protocol):
 
 @dataclass
 class PlainCache:
-    """Keys and values of the steps so far, as `transformers` keeps them."""
+    """Keys and values of the steps so far, row by row as `transformers` keeps them."""
 
-    kept: "DynamicCache"
+    rows: "list[DynamicCache]"
 
     @property
     def length(self) -> int:
-        """Steps so far."""
-        return self.kept.get_seq_length()
+        """Steps of the longest row."""
+        return max(row.get_seq_length() for row in self.rows)
 
     def copy(self) -> "PlainCache":
         """An independent cache that goes on from here."""
-        return PlainCache(deepcopy(self.kept))
+        return PlainCache(deepcopy(self.rows))
+
+    def part(self, rows: Sequence[int]) -> "PlainCache":
+        """Some of the rows."""
+        return PlainCache([self.rows[row] for row in rows])
+
+    @staticmethod
+    def join(caches: "Sequence[PlainCache]") -> "PlainCache":
+        """All rows of several caches, one after another."""
+        return PlainCache([row for cache in caches for row in cache.rows])
 
 
 class PlainDecoder:
@@ -229,10 +242,10 @@ class PlainDecoder:
         self.longest: int | None = positions(config)
 
     def start(self, batch: int = 1) -> PlainCache:
-        """An empty cache; it takes the batch from what comes first."""
+        """An empty cache."""
         from transformers import DynamicCache
 
-        return PlainCache(DynamicCache(config=self.model.config))
+        return PlainCache([DynamicCache(config=self.model.config) for _ in range(batch)])
 
     def __call__(self, x: Tensor, cache: PlainCache) -> Tensor:
         """Runs inputs [B, S, D] after what the cache holds, and adds them to it.
@@ -249,9 +262,11 @@ class PlainDecoder:
                 f"the speech needs more than the {self.longest} positions of this model: "
                 "say less at once, or take a shorter voice"
             )
-        out = self.model(inputs_embeds=x, past_key_values=cache.kept, use_cache=True)
-        states: Tensor = out.last_hidden_state
-        return states
+        states = [
+            self.model(inputs_embeds=row[None], past_key_values=kept, use_cache=True)
+            for row, kept in zip(x, cache.rows, strict=True)
+        ]
+        return torch.cat([state.last_hidden_state for state in states])
 
 
 def positions(config: "PreTrainedConfig") -> int | None:

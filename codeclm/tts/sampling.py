@@ -1,16 +1,11 @@
 """How a step is drawn: temperature, truncation, repetition, guidance; the noise of latents."""
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from codeclm.config import Config
-
-REMEMBERED = 8  # steps
 
 
 class Sampling(Config):
@@ -58,102 +53,3 @@ class Sampling(Config):
         if self.schedule == "sway":
             times = [1 - math.cos(math.pi / 2 * time) for time in times]
         return times
-
-
-class Draw:
-    """Draws the tokens of one generation; remembers the last ones of every stream.
-
-    With guidance the rows come twice: first all with text and voice, then all without. Both halves
-    get the same draw.
-
-    Args:
-        sampling: one for all streams, or one for each.
-    """
-
-    def __init__(
-        self, sampling: Sampling | Sequence[Sampling], streams: int, generator: torch.Generator
-    ) -> None:
-        each = [sampling] * streams if isinstance(sampling, Sampling) else list(sampling)
-        if len(each) != streams:
-            raise ValueError(f"{len(each)} samplings for {streams} streams: give one, or {streams}")
-        if len({(one.guidance, one.guide_top_k) for one in each}) > 1:
-            raise ValueError("guidance must be the same for all streams")
-        self.each, self.generator = each, generator
-        self.alike = len(set(each)) == 1 and each[0].window == 0
-        self.guided = each[0].guidance != 1.0
-        self.windowed = any(one.window for one in each)
-        self.recent: list[list[Tensor]] = [[] for _ in each]
-        self.steps: list[Tensor] = []  # the last ones drawn
-
-    def classes(self, logits: Tensor, stream: int = 0) -> Tensor:
-        """Draws from scores [B, ..., V]; the indices [B, ...]."""
-        how = self.each[stream]
-        if self.guided:
-            half, without = logits.chunk(2)
-            logits = without + how.guidance * (half - without)
-            # A class that does not exist has minus infinity on both sides.
-            logits = logits.masked_fill(half == -math.inf, -math.inf)
-            if how.guide_top_k:
-                logits = half.masked_fill(_below_top(logits, how.guide_top_k), -math.inf)
-        drawn = self._pick(truncate(logits, how))
-        return drawn.repeat(2, *[1] * (drawn.ndim - 1)) if self.guided else drawn
-
-    def anew(self, logits: Tensor) -> Tensor:
-        """Draws from the whole distribution [B, ..., V], guidance and truncation aside."""
-        if self.guided:
-            half = self._pick(logits.chunk(2)[0])
-            return half.repeat(2, *[1] * (half.ndim - 1))
-        return self._pick(logits)
-
-    def repeated(self, codes: Tensor, stream: int) -> Tensor:
-        """Which of the codes have been said too often lately; only a step's [B] can have been."""
-        how, recent = self.each[stream], self.recent[stream]
-        if not recent or codes.ndim > 1:
-            return torch.zeros_like(codes, dtype=torch.bool)
-        share = torch.stack([codes == before for before in recent]).sum(0) / how.window
-        return share > how.repeats
-
-    def remember(self, drawn: Tensor, streams: Tensor) -> None:
-        """Notes a step [B, C], of which these streams [C] are known by now; -1 for the others."""
-        self.steps = [*self.steps, drawn][-REMEMBERED:]
-        for slot, stream in enumerate(streams.tolist() if self.windowed else ()):
-            if stream >= 0 and (window := self.each[stream].window):
-                self.recent[stream] = [*self.recent[stream], drawn[:, slot]][-window:]
-
-    def last(self, count: int) -> list[Tensor]:
-        """The last steps [B, C], so many of them if there were."""
-        return self.steps[len(self.steps) - min(count, len(self.steps)) :]
-
-    def normal(self, shape: tuple[int, ...]) -> Tensor:
-        """Normal noise [rows, ...]; with guidance the two halves of the rows are to share it."""
-        return torch.randn(shape, generator=self.generator)
-
-    def _pick(self, logits: Tensor) -> Tensor:
-        """One index by lot for every row of scores [..., V]."""
-        # Gumbel's trick: the largest of scores plus Gumbel noise is a sample.
-        noise = torch.rand(logits.shape, generator=self.generator).clamp(min=1e-20)
-        return (logits - (-noise.log()).log().to(logits)).argmax(-1)
-
-
-def truncate(logits: Tensor, how: Sampling) -> Tensor:
-    """Scores [..., V] at a temperature, minus infinity for what must not be drawn."""
-    if how.temperature == 0:
-        best = logits.argmax(-1, keepdim=True)
-        return torch.full_like(logits, -math.inf).scatter(-1, best, 0.0)
-    logits = logits / how.temperature
-    if how.top_k:
-        logits = logits.masked_fill(_below_top(logits, how.top_k), -math.inf)
-    if how.min_p:
-        least = logits.amax(-1, keepdim=True) + math.log(how.min_p)
-        logits = logits.masked_fill(logits < least, -math.inf)
-    if how.top_p < 1:
-        ordered, index = logits.sort(-1, descending=True)
-        shares = ordered.softmax(-1)
-        beyond = shares.cumsum(-1) - shares >= how.top_p  # the first that crosses it stays
-        logits = logits.masked_fill(beyond.scatter(-1, index, beyond), -math.inf)
-    return logits
-
-
-def _below_top(logits: Tensor, k: int) -> Tensor:
-    least = logits.topk(min(k, logits.shape[-1])).values[..., -1:]
-    return logits < least

@@ -61,8 +61,8 @@ class FakeTTS:
     ) -> SimpleNamespace:
         FakeTTS.spoken += 1
         return SimpleNamespace(
-            wav=voice[0, :RATE], sample_rate=RATE, generation_seconds=0.25, first_audio_ms=50.0,
-            interventions={"retries": 0},
+            wav=voice[0, :RATE].numpy(), sample_rate=RATE, generation_seconds=0.25,
+            first_audio_ms=50.0, interventions={"retries": 0},
         )  # fmt: skip
 
 

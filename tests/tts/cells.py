@@ -8,8 +8,10 @@ import torch
 from codeclm.codecs import CodecSpec, Stream
 from codeclm.data_prep.shards import Item
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.generate import TTS, speaking
+from codeclm.tts.generate import TTS
+from codeclm.tts.guard import OFF
 from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.network import TorchNetwork, TorchSound
 
 FSQ = (Stream(size=36, levels=(6, 6)),) * 3
 RVQ = tuple(Stream(size=16, depends_on=tuple(range(k))) for k in range(3))
@@ -74,8 +76,16 @@ def make_items(spec: CodecSpec, count: int = 6, speakers: int = 2) -> list[Item]
     return items
 
 
-def bare_tts(model: SpeechLM, spec: CodecSpec) -> TTS:
+def bare_tts(
+    model: SpeechLM, spec: CodecSpec, vocabulary: int = VOCABULARY, llm: dict | None = None
+) -> TTS:
     """A speaker with the weights of a model in training, and no codec: ask only for `frames`."""
-    bare = SpeechLM(model.config, spec, VOCABULARY, trains=False)
-    decoder = speaking(bare, model.state_dict())
-    return TTS(bare, decoder, SimpleNamespace(spec=spec), None, {}, {})
+    bare = SpeechLM(model.config, spec, vocabulary, trains=False)
+    network = TorchNetwork(bare, model.state_dict(), spec.frame_rate, llm)
+    return TTS(network, TorchSound(SimpleNamespace(spec=spec)), None, {}, {})
+
+
+def said(tts: TTS, ids, how=None, **options) -> torch.Tensor:
+    """The token matrix [K, T] of a sentence, unguarded."""
+    frames = list(tts.frames(list(ids), sampling=how, **{"guards": OFF, **options}))
+    return torch.from_numpy(np.stack(frames, axis=1))

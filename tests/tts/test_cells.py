@@ -8,9 +8,12 @@ import torch
 
 from codeclm.codecs import Stream
 from codeclm.tts.data import Piece, collate
+from codeclm.tts.draw import Draw
+from codeclm.tts.guard import Place
 from codeclm.tts.layouts import CoarseFirst
 from codeclm.tts.model import Losses, ModelConfig, SpeechLM
-from codeclm.tts.sampling import Draw, Sampling
+from codeclm.tts.past import Past
+from codeclm.tts.sampling import Sampling
 from tests.tts.cells import (
     CELLS,
     CODES,
@@ -23,6 +26,7 @@ from tests.tts.cells import (
     bare_tts,
     cell,
     make_items,
+    said,
     toy,
 )
 
@@ -136,20 +140,22 @@ def test_latents_are_drawn_from_the_states_they_were_learnt_from(name, text, mon
     tts = bare_tts(model, spec)
     item = make_items(spec, 1)[0]
     torch.nn.init.constant_(model.advance.bias, -3.0)
-    tts.model.advance.bias.copy_(model.advance.bias)
+    tts.network.model.advance.bias.copy_(model.advance.bias)
     steps = []
-    draw = tts.model.head.sample
-    monkeypatch.setattr(tts.model.head, "sample", lambda h, *x: (steps.append(h), draw(h, *x))[1])
+    draw = tts.network.model.head.sample
+    monkeypatch.setattr(
+        tts.network.model.head, "sample", lambda h, *x: (steps.append(h), draw(h, *x))[1]
+    )
     how = Sampling(steps=1)
-    frames = torch.stack(list(tts.frames(list(item.ids), None, how, torch.Generator())), dim=2)
+    frames = said(tts, item.ids, how)[None]
     assert frames.shape[2] > 3
     durations = (1,) * frames.shape[2]
     if text == "stream":
         durations = tts_times(tts, item.ids, how)
-    said = type(item)("0", "s", "train", item.ids, frames[0], durations)
+    spoken = type(item)("0", "s", "train", item.ids, frames[0], durations)
     learnt = []
     monkeypatch.setattr(model.head, "loss", lambda h, s, *x: (learnt.append(h), 0 * s)[1])
-    model(batch_of(model, [said]))
+    model(batch_of(model, [spoken]))
     assert torch.allclose(torch.cat(steps)[: len(learnt[0])], learnt[0], atol=1e-5)
 
 
@@ -162,20 +168,20 @@ def test_speaking_step_by_step_is_the_training_forward(name, text):
     tts = bare_tts(model, spec)
     item = make_items(spec, 1)[0]
     torch.nn.init.constant_(model.advance.bias, -3.0)
-    tts.model.advance.bias.copy_(model.advance.bias)
+    tts.network.model.advance.bias.copy_(model.advance.bias)
     greedy = Sampling(temperature=0.0)
-    frames = torch.stack(list(tts.frames(list(item.ids), None, greedy, torch.Generator())), dim=2)
+    frames = said(tts, item.ids, greedy)[None]
     assert frames.shape[2] > 3
     # The tokens' times follow from the advances, which are not drawn: rebuild them.
     durations = (1,) * frames.shape[2]
     if text == "stream":
         durations = tts_times(tts, item.ids, greedy)
-    said = type(item)("0", "s", "train", item.ids, frames[0].to(torch.int16), durations)
-    batch = batch_of(model, [said])
+    spoken = type(item)("0", "s", "train", item.ids, frames[0].to(torch.int16), durations)
+    batch = batch_of(model, [spoken])
     if "masked" in name:  # the bound of a draw says nothing about its order
         states = model.backbone(inputs_embeds=inputs_of(model, batch)).last_hidden_state
         steps = batch.step >= 0
-        draw = Draw(greedy, spec.rows, torch.Generator())
+        draw = Draw([greedy] * spec.rows, [Past()])
         again = model.head.sample(states[steps], batch.slots[steps].clamp(max=0), None, draw)
         assert torch.equal(again, batch.slots[steps])
         return
@@ -193,20 +199,18 @@ def test_speaking_step_by_step_is_the_training_forward(name, text):
 
 def tts_times(tts, ids, sampling):
     """Frames each token lasted, from the same greedy run."""
-    from codeclm.tts import generate
-
     spent = [0] * len(ids)
-    plain = generate._Text.advance
+    plain = Place.advance
 
-    def counting(self, chance, interventions):
+    def counting(self, chance):
         spent[self.token] += 1
-        plain(self, chance, interventions)
+        plain(self, chance)
 
-    generate._Text.advance = counting
+    Place.advance = counting
     try:
-        list(tts.frames(list(ids), None, sampling, torch.Generator()))
+        said(tts, ids, sampling)
     finally:
-        generate._Text.advance = plain
+        Place.advance = plain
     return tuple(spent)
 
 

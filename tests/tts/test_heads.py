@@ -8,10 +8,12 @@ import torch
 from codeclm.codecs import Stream
 from codeclm.codecs.embedding import EMPTY, END, CodeEmbedding
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.classes import Classes
 from codeclm.tts.heads.depth import DepthHead
 from codeclm.tts.heads.masked import MaskedHead
-from codeclm.tts.sampling import Draw, Sampling
+from codeclm.tts.past import Past
+from codeclm.tts.sampling import Sampling
 
 FSQ = (Stream(size=2016, levels=(8, 7, 6, 6)),) * 3
 UNLIKE = (Stream(size=5), Stream(size=9))
@@ -19,7 +21,7 @@ SMALL = Sizes(width=16, depth=1, heads=2, inner=32)
 
 
 def plain(streams, temperature=1.0):
-    return Draw(Sampling(temperature=temperature), streams, torch.Generator().manual_seed(0))
+    return Draw([Sampling(temperature=temperature)] * streams, [Past(0)])
 
 
 @pytest.mark.parametrize("levels", [False, True])

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,7 +71,7 @@ def test_latents_arrive_with_their_scale(made, codec, clips):
 def test_a_model_speaks_and_its_stream_is_the_whole(made, codec, clips, name):
     tts = load_tts(made / name / "final", codec=made / "codec" / "final")
     assert tts.meta["dev_velocity_error"] > 0
-    assert tts.scale == read_prepared(made / "data").scale
+    assert tts.sound.scale == read_prepared(made / "data").scale
     reference = read_audio(read_manifest(clips)[0], 24_000)
     voice = Voice.from_wav(reference, codec)
     voice.save(made / "me.voice.safetensors")
@@ -81,12 +82,12 @@ def test_a_model_speaks_and_its_stream_is_the_whole(made, codec, clips, name):
         speech = tts.speak("So it is. Is it so?", **given)
         chunks = list(tts.stream("So it is. Is it so?", **given))
         assert len(chunks) > 1
-        assert torch.equal(torch.cat(chunks), speech.wav)
-        assert speech.wav.isfinite().all()
+        assert np.array_equal(np.concatenate(chunks), speech.wav)
+        assert np.isfinite(speech.wav).all()
         again = tts.speak("So it is. Is it so?", **given)
-        assert torch.equal(again.wav, speech.wav)
+        assert np.array_equal(again.wav, speech.wav)
     other = tts.speak("So it is. Is it so?", voice=kept, seed=8)
-    assert not torch.equal(other.wav[:4000], speech.wav[:4000])
+    assert not np.array_equal(other.wav[:4000], speech.wav[:4000])
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -128,7 +129,7 @@ def test_a_student_learns_what_guidance_says(made, codec, tiny, tmp_path):
     before, after = (
         load_tts(f, made / "codec" / "final") for f in (teacher, tmp_path / "student/final")
     )
-    heads = [tts.model.head.state_dict() for tts in (before, after)]
+    heads = [tts.network.model.head.state_dict() for tts in (before, after)]
     assert all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
 
 

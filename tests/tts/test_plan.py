@@ -143,7 +143,7 @@ def test_speaking_costs_what_torch_counts(name, text, guidance, counted):
     torch.nn.init.constant_(model.advance.bias, -2.0)  # several frames before a prefix ends
     tts = bare_tts(model, spec)
     ids, how = [3, 1], Sampling(guidance=guidance)
-    found, frames = counted(lambda: list(tts.frames(ids, None, how, torch.Generator())))
+    found, frames = counted(lambda: list(tts.frames(ids, sampling=how)))
     assert len(frames) > 1
     assert found == flops.speaking(model, len(frames), len(ids), how)
 
@@ -151,7 +151,7 @@ def test_speaking_costs_what_torch_counts(name, text, guidance, counted):
 @pytest.mark.parametrize("text", TEXTS)
 def test_keys_and_values_are_those_of_the_engine(text):
     spec, model = build("delay", text)
-    decoder = bare_tts(model, spec).decoder
+    decoder = bare_tts(model, spec).network.decoder
     found = plan_of("delay", text)
 
     def held(positions):
@@ -172,9 +172,9 @@ def test_the_engine_yields_its_first_frame_after_as_many_steps(name, monkeypatch
     torch.nn.init.constant_(model.advance.bias, -50.0)
     tts = bare_tts(model, spec)
     calls = []
-    draw = tts.model.head.sample
-    monkeypatch.setattr(tts.model.head, "sample", lambda *x: (calls.append(0), draw(*x))[1])
-    frames = tts.frames([1], None, Sampling(), torch.Generator())
+    draw = tts.network.model.head.sample
+    monkeypatch.setattr(tts.network.model.head, "sample", lambda *x: (calls.append(0), draw(*x))[1])
+    frames = tts.frames([1])
     next(frames)
     found, drawn = plan_of(name), len(calls)
     if found.passes:  # nothing is heard before all is drawn

@@ -18,12 +18,12 @@ from codeclm.training import cosine
 from codeclm.tts import backbone, train
 from codeclm.tts.backbone import Decoder, attention_kernel
 from codeclm.tts.data import Piece, collate
-from codeclm.tts.generate import load_tts, speaking
+from codeclm.tts.generate import load_tts
 from codeclm.tts.lora import Lora
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.pretrained import PlainDecoder, llm_config, load_llm, make_decoder
 from codeclm.tts.sampling import Sampling
-from tests.tts.cells import SEMANTIC, make_items, toy
+from tests.tts.cells import SEMANTIC, bare_tts, make_items, said, toy
 from tests.tts.llms import FAST, LLMS, ROPE3, SLOW, THETA, save_llm
 from tests.tts.test_cells import tts_times
 
@@ -301,11 +301,11 @@ def test_speaking_step_by_step_is_the_training_forward(llms, name, text):
     tts = speaker(model)
     item = make_items(CODEC, 1)[0]
     greedy = Sampling(temperature=0.0)
-    frames = torch.stack(list(tts.frames(list(item.ids), None, greedy, torch.Generator())), dim=2)
+    frames = said(tts, item.ids, greedy)[None]
     assert frames.shape[2] >= 8
     durations = tts_times(tts, item.ids, greedy) if text == "stream" else item.durations
-    said = type(item)("0", "s", "train", item.ids, frames[0].short(), durations)
-    batch = collate([[Piece(said, 0, frames.shape[2], True)]], model.layout, text)
+    spoken = type(item)("0", "s", "train", item.ids, frames[0].short(), durations)
+    batch = collate([[Piece(spoken, 0, frames.shape[2], True)]], model.layout, text)
     with torch.no_grad():
         states = model.backbone(
             inputs_embeds=model.inputs(batch, model.heard(batch))
@@ -319,13 +319,7 @@ def test_speaking_step_by_step_is_the_training_forward(llms, name, text):
 
 def speaker(model):
     """A speaker with the weights of a model in training, and no codec: ask only for `frames`."""
-    from tests.tts import cells
-
-    bare = SpeechLM(model.config, CODEC, VOCABULARY, trains=False)
-    decoder = speaking(bare, model.state_dict(), llm_config(model.backbone))
-    tts = cells.bare_tts(SpeechLM(cells.cell("flatten")[1], CODEC, cells.VOCABULARY), CODEC)
-    tts.model, tts.decoder = bare.eval().requires_grad_(False), decoder
-    return tts
+    return bare_tts(model, CODEC, VOCABULARY, llm_config(model.backbone))
 
 
 # --- the whole way ---
@@ -401,7 +395,7 @@ def test_a_stopped_run_goes_on_and_speaks_from_its_folder_alone(
     code = (
         "import sys, torch; torch.set_num_threads(1); from codeclm.tts.generate import load_tts\n"
         f"tts = load_tts({str(whole)!r}, codec={str(runs / 'codec' / 'final')!r})\n"
-        "torch.nn.init.constant_(tts.model.advance.bias, 3.0)\n"
+        "torch.nn.init.constant_(tts.network.model.advance.bias, 3.0)\n"
         "wav = tts.speak('The team won.', seed=0).wav\n"
         "assert len(wav) and not {'transformers', 'peft'} & set(sys.modules)\n"
     )
@@ -412,8 +406,8 @@ def test_a_slow_llm_speaks_from_its_folder_too(settings, runs, llms, tmp_path):
     chosen = [f"model.pretrained={llms['gpt2']}", "model.text=stream", "steps=2"]
     final = train.run(None, [*settings, *chosen, f"out={tmp_path}"])
     tts = load_tts(final, codec=runs / "codec" / "final")
-    assert isinstance(tts.decoder, PlainDecoder)
-    torch.nn.init.constant_(tts.model.advance.bias, 3.0)
+    assert isinstance(tts.network.decoder, PlainDecoder)
+    torch.nn.init.constant_(tts.network.model.advance.bias, 3.0)
     assert len(tts.speak("The team won.", seed=0).wav) > 0
 
 

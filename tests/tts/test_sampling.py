@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from codeclm.tts.sampling import Draw, Sampling, truncate
+from codeclm.tts.draw import Draw, truncate
+from codeclm.tts.past import Past
+from codeclm.tts.sampling import Sampling
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.15, 0.07, 0.03]]))
 
@@ -16,7 +19,7 @@ def kept(**options):
 
 
 def drawer(rows=1, **options):
-    return Draw(Sampling(**options), rows, torch.Generator().manual_seed(0))
+    return Draw([Sampling(**options)] * rows, [Past(0)])
 
 
 def test_truncations_keep_the_likeliest():
@@ -43,11 +46,11 @@ def test_the_same_seed_draws_the_same():
 def test_what_is_said_too_often_is_noticed_in_a_window():
     draw = drawer(window=4, repeats=0.5)
     for code in (3, 3, 3):
-        draw.remember(torch.tensor([[code]]), torch.tensor([0]))
+        draw.pasts[0].remember(np.array([code]), [0])
     assert draw.repeated(torch.tensor([3]), 0).item()
     assert not draw.repeated(torch.tensor([2]), 0).item()
     for code in (1, 2, 4):
-        draw.remember(torch.tensor([[code]]), torch.tensor([0]))
+        draw.pasts[0].remember(np.array([code]), [0])
     assert not draw.repeated(torch.tensor([3]), 0).item()
 
 
@@ -73,9 +76,7 @@ def test_dias_guidance_only_picks_the_candidates():
 
 def test_every_stream_can_have_its_own():
     each = [Sampling(temperature=0.0), Sampling(temperature=5.0)]
-    draw = Draw(each, 2, torch.Generator().manual_seed(0))
+    draw = Draw(each, [Past(0)])
     many = LOGITS.expand(500, 5)
     assert draw.classes(many, 0).unique().tolist() == [0]
     assert len(draw.classes(many, 1).unique()) == 5
-    with pytest.raises(ValueError, match="2 samplings for 3 streams"):
-        Draw(each, 3, torch.Generator())

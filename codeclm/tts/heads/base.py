@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from codeclm.tts.sampling import Draw
+from codeclm.tts.draw import Draw
 
 
 class Head(nn.Module, ABC):

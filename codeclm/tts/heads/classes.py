@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from codeclm.codecs.base import Stream
 from codeclm.codecs.levels import code_to_levels, levels_to_code
-from codeclm.tts.sampling import Draw
+from codeclm.tts.draw import Draw
 
 
 class Classes(nn.Module):

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.local import Time
-from codeclm.tts.sampling import Draw
 
 DISTILLED = 0.25  # share of the noise draws that learn the map; the rest learns the flow
 WHOLE = 0.25  # share of those maps that begin at noise itself, and of those that end at data

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Decoder, Sizes, llama
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
-from codeclm.tts.sampling import Draw
 
 
 class DepthHead(Head):

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.local import Time, encoder
-from codeclm.tts.sampling import Draw
 
 DROPPED = 0.1  # share of states hidden in training
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from codeclm.codecs.base import Stream
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
-from codeclm.tts.sampling import Draw
 
 
 class LinearHead(Head):

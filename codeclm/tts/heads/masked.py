@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
 from codeclm.tts.heads.local import encoder
-from codeclm.tts.sampling import Draw
 
 
 class MaskedHead(Head):

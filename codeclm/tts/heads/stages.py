@@ -12,10 +12,10 @@ from torch.nn.utils.rnn import pad_sequence
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import EMPTY, CodeEmbedding
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
 from codeclm.tts.heads.local import encoder
-from codeclm.tts.sampling import Draw
 
 REACH = 7  # frames a convolution over an utterance sees, so that the passes know near from far
 

@@ -1,16 +1,15 @@
 """What every layout is: a map between the cells of a token matrix and the steps of a model."""
 
-from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import EMPTY, END
+from codeclm.tts.grid import Grid
 
 
-class Layout(ABC):
+class Layout:
     """Index arithmetic between token matrices [B, K, T] and slots [B, S, C]; no network.
 
     A slot holds a code, or a mark that is no code: `EMPTY` before its stream begins, `END` when its
@@ -19,6 +18,7 @@ class Layout(ABC):
 
     Attributes:
         before, after: the marks of slots whose stream has not begun, and whose stream is over.
+        grid: which cells the slots of a step hold.
         streams: K.
         slots: C, cells a step.
         period: steps from one frame to the next.
@@ -28,33 +28,35 @@ class Layout(ABC):
 
     before: ClassVar[float] = EMPTY
     after: ClassVar[float] = END
-    streams: int
-    slots: int
-    period: int = 1
-    patch: int = 1
-    drawn: int
 
-    def __init__(self, streams: tuple[Stream, ...]) -> None:
-        self.streams = len(streams)
+    def __init__(self, grid: Grid, drawn: int | None = None) -> None:
+        self.grid = grid
+        self.streams, self.slots = grid.rows, grid.slots
+        self.period, self.patch = grid.period, grid.patch
+        self.drawn = self.slots if drawn is None else drawn
 
-    @abstractmethod
     def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Streams and frames, [..., C] both, of the slots of steps [...].
 
         A frame below 0 is before the utterance, one past its end after it.
         """
+        streams, frames = (
+            torch.tensor(table, device=steps.device)[steps % self.period]
+            for table in (self.grid.streams, self.grid.frames)
+        )
+        return streams, frames + (steps // self.period * self.patch)[..., None]
 
-    @abstractmethod
     def steps(self, frames: int) -> int:
         """Steps that an utterance of so many frames takes."""
+        return self.grid.steps(frames)
 
-    @abstractmethod
     def ready(self, step: int) -> int:
         """Frames complete, and fit to be decoded, once steps 0 to `step` are known."""
+        return self.grid.ready(step)
 
     def frames(self, steps: int) -> int:
         """Frames of an utterance of so many steps: the inverse of `steps`."""
-        return self.ready(steps - 1)
+        return max(0, steps // self.period * self.patch - self.grid.lag)
 
     def order(self, stream: int) -> int:
         """The step at which this stream of frame 0 is drawn; other frames follow in parallel."""

@@ -11,23 +11,18 @@ the last pass.
 """
 
 from codeclm.codecs.base import Stream
-from codeclm.tts.layouts.frame import Frame
+from codeclm.tts.grid import Grid
+from codeclm.tts.layouts.base import Layout
 
 
-class CoarseFirst(Frame):
+class CoarseFirst(Layout):
     """S = T steps of C = K slots, of which the steps draw slot 0 and passes the others."""
 
     def __init__(self, streams: tuple[Stream, ...]) -> None:
-        super().__init__(streams)
-        self.drawn = 1
+        count = len(streams)
+        super().__init__(Grid(count, (tuple(range(count)),), ((0,) * count,), whole=True), drawn=1)
         if any(s.role == "semantic" for s in streams) and streams[0].role != "semantic":
             raise ValueError("layout `coarse_first` begins with stream 0, which is not semantic")
-
-    def ready(self, step: int) -> int:
-        return 0
-
-    def frames(self, steps: int) -> int:
-        return steps
 
     def order(self, stream: int) -> int:
         return stream

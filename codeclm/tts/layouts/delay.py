@@ -10,10 +10,8 @@ steps an utterance (MusicGen, Parler-TTS). Moshi has 0, 1, 1 ... and a depth tra
 9 ... 15. The speech is over when the first stream is; the others follow, each with its own end.
 """
 
-import torch
-from torch import Tensor
-
 from codeclm.codecs.base import Stream
+from codeclm.tts.grid import Grid
 from codeclm.tts.layouts.base import Layout
 
 
@@ -25,26 +23,17 @@ class Delay(Layout):
     """
 
     def __init__(self, streams: tuple[Stream, ...], offsets: tuple[int, ...] = ()) -> None:
-        super().__init__(streams)
-        self.slots = self.drawn = self.streams
-        self.offsets = offsets or tuple(range(self.streams))
-        if len(self.offsets) != self.streams or min(self.offsets) != 0:
+        count = len(streams)
+        self.offsets = offsets or tuple(range(count))
+        if len(self.offsets) != count or min(self.offsets) != 0:
             raise ValueError(
                 f"layout `delay`: offsets {list(self.offsets)} do not fit: give one for each of "
-                f"the {self.streams} streams, the smallest 0"
+                f"the {count} streams, the smallest 0"
             )
         for k, stream in enumerate(streams):
             if stream.role == "semantic" and self.offsets[k] > min(self.offsets):
                 raise ValueError(
                     f"layout `delay`: the semantic stream {k} must lead: give it the offset 0"
                 )
-
-    def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        stream = torch.arange(self.streams, device=steps.device).expand(*steps.shape, -1)
-        return stream, steps[..., None] - torch.tensor(self.offsets, device=steps.device)
-
-    def steps(self, frames: int) -> int:
-        return frames + max(self.offsets)
-
-    def ready(self, step: int) -> int:
-        return max(0, step + 1 - max(self.offsets))
+        behind = tuple(-offset for offset in self.offsets)
+        super().__init__(Grid(count, (tuple(range(count)),), (behind,)))

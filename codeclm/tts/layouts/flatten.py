@@ -8,10 +8,8 @@ is possible that draws each after those it depends on. SNAC's tree, whose rectan
 seven rows c0, c1a, c2a, c2b, c1b, c2c, c2d, is the plain order of its rows.
 """
 
-import torch
-from torch import Tensor
-
 from codeclm.codecs.base import Stream
+from codeclm.tts.grid import Grid
 from codeclm.tts.layouts.base import Layout
 
 
@@ -23,29 +21,15 @@ class Flatten(Layout):
             first, then as they stand.
     """
 
-    slots = drawn = 1
-
     def __init__(self, streams: tuple[Stream, ...], sequence: tuple[int, ...] = ()) -> None:
-        super().__init__(streams)
-        self.period = self.streams
         semantic = [stream.role == "semantic" for stream in streams]
-        self.sequence = sequence or tuple(
-            sorted(range(self.streams), key=lambda k: not semantic[k])
-        )
-        if sorted(self.sequence) != list(range(self.streams)):
+        count = len(streams)
+        self.sequence = sequence or tuple(sorted(range(count), key=lambda k: not semantic[k]))
+        if sorted(self.sequence) != list(range(count)):
             raise ValueError(
                 f"layout `flatten`: the sequence {list(self.sequence)} must name each of the "
-                f"{self.streams} streams once"
+                f"{count} streams once"
             )
         if not semantic[self.sequence[0]] and any(semantic):
             raise ValueError("layout `flatten`: the sequence must begin with a semantic stream")
-
-    def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        stream = torch.tensor(self.sequence, device=steps.device)[steps % self.streams]
-        return stream[..., None], (steps // self.streams)[..., None]
-
-    def steps(self, frames: int) -> int:
-        return frames * self.streams
-
-    def ready(self, step: int) -> int:
-        return (step + 1) // self.streams
+        super().__init__(Grid(count, tuple((k,) for k in self.sequence), ((0,),) * count))

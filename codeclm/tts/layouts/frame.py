@@ -10,10 +10,8 @@ for streams that do not depend on each other. With one that goes through the slo
 after another it is the frame of Moshi's and CSM's depth transformers.
 """
 
-import torch
-from torch import Tensor
-
 from codeclm.codecs.base import Stream
+from codeclm.tts.grid import Grid
 from codeclm.tts.layouts.base import Layout
 
 
@@ -21,15 +19,5 @@ class Frame(Layout):
     """S = T steps of C = K slots."""
 
     def __init__(self, streams: tuple[Stream, ...]) -> None:
-        super().__init__(streams)
-        self.slots = self.drawn = self.streams
-
-    def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        stream = torch.arange(self.streams, device=steps.device).expand(*steps.shape, -1)
-        return stream, steps[..., None].expand_as(stream)
-
-    def steps(self, frames: int) -> int:
-        return frames
-
-    def ready(self, step: int) -> int:
-        return step + 1
+        count = len(streams)
+        super().__init__(Grid(count, (tuple(range(count)),), ((0,) * count,)))

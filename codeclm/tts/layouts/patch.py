@@ -10,9 +10,7 @@ of the utterance holds no number, which is written NaN.
 
 import math
 
-import torch
-from torch import Tensor
-
+from codeclm.tts.grid import Grid
 from codeclm.tts.layouts.base import Layout
 
 
@@ -29,15 +27,6 @@ class Patch(Layout):
     def __init__(self, dims: int, patch: int = 1) -> None:
         if patch < 1:
             raise ValueError(f"`patch` is {patch}: a step takes at least one latent")
-        self.streams, self.patch = dims, patch
-        self.slots = self.drawn = dims * patch
-
-    def where(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        slot = torch.arange(self.slots, device=steps.device).expand(*steps.shape, -1)
-        return slot % self.streams, steps[..., None] * self.patch + slot // self.streams
-
-    def steps(self, frames: int) -> int:
-        return -(-frames // self.patch)
-
-    def ready(self, step: int) -> int:
-        return (step + 1) * self.patch
+        slots = range(dims * patch)
+        streams, frames = tuple(i % dims for i in slots), tuple(i // dims for i in slots)
+        super().__init__(Grid(dims, (streams,), (frames,), patch))

@@ -1,0 +1,372 @@
+"""The engine: talks side by side, one step of all of them at a time.
+
+It knows where each talk is: which sentence, which token of it, which step, which frames are
+complete. The networks (`Network`: in torch, or exported) know the rest. A talk may join or leave
+between any two steps, and sounds the same alone and beside others.
+
+A sentence goes on in the memory of the one before, as it does in training, until that memory is as
+long as training ever saw; then it begins anew with the voice and the end of what was said last.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeclm.tts.grid import Grid
+from codeclm.tts.guard import Guards, Place, stuck
+from codeclm.tts.past import Past
+from codeclm.tts.sampling import Sampling
+
+Array = NDArray[Any]
+How = tuple[Sampling, ...]  # one for each stream
+
+ROOM = 256  # frames a matrix of tokens grows by
+MEMORY = 20.0  # seconds that a talk goes on in one memory
+CARRIED = 2.0  # seconds of the last sentence that a new memory begins with
+TOKEN = 0.09  # seconds a token of text is expected to take
+
+
+class Network(Protocol):
+    """The networks of a model. Caches, texts and states are its own business.
+
+    Attributes:
+        grid: of the layout.
+        drawn: slots that steps draw; the others are filled in at the end.
+        marks: of slots whose stream has not begun, and whose stream is over.
+        rate: frames a second.
+        streamed: text runs beside the audio.
+    """
+
+    grid: Grid
+    drawn: int
+    marks: tuple[float, float]
+    rate: float
+    streamed: bool
+
+    def text(self, ids: Sequence[int]) -> Any:
+        """What a sentence is read as."""
+        ...
+
+    def twice(self, how: How) -> bool:
+        """Whether each talk needs a second row, without text and voice, to be guided by."""
+        ...
+
+    def start(self) -> Any:
+        """An empty cache of one row."""
+        ...
+
+    def hear(self, tokens: Array, cache: Any) -> None:
+        """Reads the token matrix [K, T] of a voice."""
+        ...
+
+    def read(self, text: Any, cache: Any) -> None:
+        """Reads a text that stands before its audio."""
+        ...
+
+    def copy(self, cache: Any) -> Any:
+        """An independent cache that goes on from here."""
+        ...
+
+    def join(self, caches: Sequence[Any]) -> Any:
+        """The rows of several caches, one after another."""
+        ...
+
+    def part(self, cache: Any, rows: Sequence[int]) -> Any:
+        """Some of the rows of a cache."""
+        ...
+
+    def step(
+        self,
+        slots: Array,
+        number: Array,
+        texts: Sequence[Any],
+        token: Array,
+        age: Array,
+        cache: Any,
+    ) -> Any:
+        """One step of R rows; the state it leads to.
+
+        Args:
+            slots: [R, C] of the step before.
+            number: [R] of the step in its sentence.
+            texts: of the rows.
+            token: [R], that sounds now; -1 for none.
+            age: [R] frames since it entered.
+            cache: of R rows, which goes on.
+        """
+        ...
+
+    def advance(
+        self, state: Any, inside: int, texts: Sequence[Any], token: Array, age: Array
+    ) -> Array:
+        """Chance [R] that after frame `inside` of this step the next token enters."""
+        ...
+
+    def draw(
+        self,
+        state: Any,
+        rows: Sequence[int],
+        marks: Sequence[float],
+        streams: Sequence[int],
+        how: How,
+        pasts: Sequence[Past],
+    ) -> Array:
+        """Draws the slots [n, C] of some rows: with guidance first those with text, then without.
+
+        Args:
+            state: of the step.
+            rows: n of its rows.
+            marks: [C], where there is nothing to draw; 0 elsewhere.
+            streams: [C].
+            how: of each stream.
+            pasts: of the talks.
+        """
+        ...
+
+    def states(self, state: Any, rows: Sequence[int]) -> Any:
+        """What `finish` needs of some rows."""
+        ...
+
+    def finish(self, states: Sequence[Any], slots: Array, how: How, past: Past) -> Array:
+        """Fills in the slots [S, C] that the steps of a sentence have left open."""
+        ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence to say: its tokens, and the seconds of silence after it."""
+
+    ids: Sequence[int]
+    pause: float = 0.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a step made complete.
+
+    Attributes:
+        talk: whose it is.
+        frames: [K, n] of its token matrix, perhaps none.
+        over: the sentence ends here.
+        pause: seconds of silence that follow.
+    """
+
+    talk: "Talk"
+    frames: Array
+    over: bool
+    pause: float
+
+
+class Talk:
+    """Sentences said one after another in one voice.
+
+    Args:
+        sentences: as they come; there is at least one.
+        voice: token matrix [K, T] that the networks can read; None: any voice.
+        how: of each stream.
+        seed: of its random numbers.
+        counts: of the guards' interventions, to be added to.
+        prefilled: a cache of one row that has heard the voice, if there is one.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sentences: Iterator[Said],
+        voice: Array | None,
+        how: How,
+        seed: int | np.random.Generator,
+        guards: Guards,
+        counts: Counter[str],
+        prefilled: Any = None,
+    ) -> None:
+        self.network, self.grid = network, network.grid
+        self.sentences, self.voice, self.prefilled = sentences, voice, prefilled
+        self.how, self.guards, self.counts = how, guards, counts
+        self.past = Past(seed)
+        self.rows = 2 if network.twice(how) else 1
+        self.kind = np.float32 if np.isnan(network.marks[0]) else np.int64
+        self.remember(None)
+        self.begin(next(sentences))
+
+    def remember(self, before: Array | None) -> None:
+        """Begins a memory: the voice, and how it sounded last."""
+        network, heard = self.network, []
+        if self.prefilled is not None:
+            cache = network.copy(self.prefilled)
+        else:
+            cache = network.start()
+            heard = [] if self.voice is None else [self.voice]
+        if before is not None:
+            heard.append(before[:, -round(CARRIED * network.rate) :])
+        if heard:
+            network.hear(np.concatenate(heard, axis=1), cache)
+        self.cache = network.join([cache, *(network.start() for _ in range(1, self.rows))])
+        voice = 0 if self.voice is None else self.voice.shape[1]
+        self.spent = (voice + (0 if before is None else heard[-1].shape[1])) / network.rate
+
+    def fits(self, said: Said) -> bool:
+        """Whether a sentence can go on in this memory."""
+        return self.spent + len(said.ids) * TOKEN <= MEMORY
+
+    def begin(self, said: Said) -> None:
+        """Begins a sentence in this memory."""
+        network = self.network
+        self.text, self.pause = network.text(said.ids), said.pause
+        if not network.streamed:
+            each = [network.part(self.cache, [row]) for row in range(self.rows)]
+            network.read(self.text, each[0])
+            self.cache = network.join(each)
+        self.spent += len(said.ids) * TOKEN
+        self.place = Place(len(said.ids), network.streamed, network.rate, self.guards, self.counts)
+        self.slots = np.full(self.grid.slots, network.marks[0], self.kind)
+        self.tokens = np.zeros((self.grid.rows, 0), self.kind)
+        self.past.forget()
+        self.number = self.taken = self.complete = 0
+        self.states: list[Any] = []  # kept where passes follow
+        self.steps: list[Array] = []
+
+    def now(self) -> tuple[How, tuple[int, ...], tuple[float, ...]]:
+        """How this step is drawn: by what sampling, which streams, and the marks of its slots."""
+        streams, frames = self.grid.cells(self.number)
+        before, after = self.network.marks
+        end = self.place.frames
+        marks = tuple(
+            before if frame < 0 else after if end is not None and frame >= end else 0
+            for frame in frames
+        )
+        how = self.how
+        if stuck(self.tokens[:, : self.complete], self.network.rate, self.guards):
+            self.counts["repeat"] += 1
+            how = tuple(livelier(one) for one in how)
+        return how, streams, marks
+
+    def take(self, drawn: Array, marks: Sequence[float], state: Any, rows: Sequence[int]) -> Heard:
+        """Takes a step [C] that was drawn, from these rows of a state; what it made complete."""
+        streams, frames = (np.array(cells) for cells in self.grid.cells(self.number))
+        while frames.max() >= self.tokens.shape[1]:
+            room = np.zeros((self.grid.rows, ROOM), self.kind)
+            self.tokens = np.concatenate([self.tokens, room], axis=1)
+        known = np.array(marks) == 0
+        self.tokens[streams[known], frames[known]] = drawn[known]
+        self.past.remember(drawn, np.where(known, streams, -1).tolist())
+        if self.network.drawn < self.grid.slots:
+            self.states.append(self.network.states(state, rows))
+            self.steps.append(drawn)
+        self.slots, self.number, end = drawn, self.number + 1, self.place.frames
+        ready = self.grid.ready(self.number - 1)
+        self.complete = ready if end is None else min(ready, end)
+        over = end is not None and self.number >= self.grid.steps(end)
+        if over and self.steps:
+            assert end is not None
+            done = self.network.finish(self.states, np.stack(self.steps), self.how, self.past)
+            self.tokens[:, :end], self.complete = done.T, end
+        fresh = self.tokens[:, self.taken : self.complete].copy()
+        self.taken = self.complete
+        return Heard(self, fresh, over, self.pause if over else 0.0)
+
+
+def livelier(how: Sampling) -> Sampling:
+    """The same without truncation and at full temperature, to get out of a rut."""
+    free = {"temperature": max(1.0, how.temperature), "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    return how.model_copy(update=free)
+
+
+class Engine:
+    """Takes the steps of all talks that are in it."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.talks: list[Talk] = []
+        self._cache: Any = None  # the rows of all talks, in their order
+
+    def add(self, talk: Talk) -> None:
+        """Lets a talk join at the next step."""
+        self._part()
+        self.talks.append(talk)
+
+    def remove(self, talk: Talk) -> None:
+        """Lets a talk leave, said or not."""
+        self._part()
+        self.talks.remove(talk)
+
+    def step(self) -> list[Heard]:
+        """One step of every talk; what it made complete. Those that are said leave."""
+        network, grid = self.network, self.network.grid
+        if self._cache is None:
+            self._cache = network.join([talk.cache for talk in self.talks])
+        owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
+        texts = [talk.text for talk, _ in owners]
+        token, age = self._places(owners)
+        slots = np.stack([talk.slots for talk, _ in owners])
+        number = np.array([talk.number for talk, _ in owners])
+        now = {talk: talk.now() for talk in self.talks}
+        state = network.step(slots, number, texts, token, age, self._cache)
+        for inside in range(grid.patch):
+            chance = network.advance(state, inside, texts, token, age)
+            for (talk, told), risk in zip(owners, chance.tolist(), strict=True):
+                closes = talk.number % grid.period == grid.period - 1
+                if told and closes and talk.place.frames is None:
+                    talk.place.advance(risk)
+            token, age = self._places(owners)
+        heard = []
+        for alike in _alike(now):
+            how, streams, marks = now[alike[0]]
+            own = [[i for i, (owner, _) in enumerate(owners) if owner is talk] for talk in alike]
+            rows = [row for kind in zip(*own, strict=True) for row in kind]
+            pasts = [talk.past for talk in alike]
+            drawn = network.draw(state, rows, marks, streams, how, pasts)
+            heard += [
+                talk.take(slots, marks, state, mine)
+                for talk, slots, mine in zip(alike, drawn, own, strict=False)  # guided: twice
+            ]
+        for event in heard:
+            if event.over:
+                self._follow(event.talk)
+        return heard
+
+    def _places(self, owners: Sequence[tuple[Talk, bool]]) -> tuple[Array, Array]:
+        """Tokens and ages [R] of the rows; a row that is not told the text has the token -1."""
+        streamed = self.network.streamed
+        told = [streamed and first and talk.place.frames is None for talk, first in owners]
+        places = [talk.place for talk, _ in owners]
+        token = [p.token if known else -1 for p, known in zip(places, told, strict=True)]
+        return np.array(token), np.array([place.age for place in places])
+
+    def _follow(self, talk: Talk) -> None:
+        """After the end of a sentence: the next one, or none."""
+        said = next(talk.sentences, None)
+        if said is None:
+            self.remove(talk)
+            return
+        if not talk.fits(said):
+            self._part()
+            talk.remember(talk.tokens[:, : talk.place.frames])
+        elif not self.network.streamed:
+            self._part()
+        talk.begin(said)
+
+    def _part(self) -> None:
+        """Gives every talk its rows back."""
+        if self._cache is not None:
+            first = 0
+            for talk in self.talks:
+                rows = range(first, first + talk.rows)
+                talk.cache = self.network.part(self._cache, rows)
+                first += talk.rows
+            self._cache = None
+
+
+def _alike(now: dict[Talk, tuple[How, tuple[int, ...], tuple[float, ...]]]) -> list[list[Talk]]:
+    """Talks whose steps can be drawn together."""
+    if len(now) == 1:
+        return [list(now)]
+    groups: dict[Any, list[Talk]] = {}
+    for talk, (how, streams, marks) in now.items():
+        # NaN is not itself; and a head may look at the steps before.
+        groups.setdefault((how, streams, str(marks), len(talk.past.steps)), []).append(talk)
+    return list(groups.values())

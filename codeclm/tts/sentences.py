@@ -1,0 +1,88 @@
+"""A text cut into what is said in one go: at sentence ends, and as soon as they are known."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+LONGEST = 160  # characters that short sentences are put together to
+TOO_LONG = 300  # characters of one sentence, after which it is cut inside
+PARAGRAPH = 0.5  # seconds of silence after an empty line
+CLOSING = r"[\"')\]”’»]*"
+END = re.compile(rf"[.!?…।]{CLOSING}(?:\s+|$)|[。！？]{CLOSING}\s*")
+ABBREVIATED = re.compile(r"\b(?:[A-Z]|Mrs?|Ms|Drs?|Prof|St|Jr|Sr|vs|No|e\.g|i\.e)\.$")
+BREAK = re.compile(r"\n\s*\n")
+PLACES = (re.compile(r"(?<=[;:—])\s+"), re.compile(r"(?<=,)\s+"), re.compile(r"\s+"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is said in one go, and the seconds of silence after it."""
+
+    text: str
+    pause: float = 0.0
+
+
+def parts(text: str | Iterable[str]) -> Iterator[Part]:
+    """Cuts a text, or one that arrives piece by piece, into parts.
+
+    Of a whole text, short sentences stay together, so that one breath carries them. Of one that
+    arrives, each sentence is a part once the text after its end has begun.
+
+    Raises:
+        ValueError: there is nothing to say.
+    """
+    found = _whole(text) if isinstance(text, str) else _arriving(text)
+    first = next(found, None)
+    if first is None:
+        raise ValueError("the text is empty: give at least one word to say")
+    yield first
+    yield from found
+
+
+def _whole(text: str) -> Iterator[Part]:
+    paragraphs = [paragraph for paragraph in BREAK.split(text) if paragraph.strip()]
+    for number, paragraph in enumerate(paragraphs, 1):
+        together: list[str] = []
+        for sentence in _sentences([paragraph]):
+            for piece in shorter(" ".join(sentence.split())):
+                if together and len(together[-1]) + len(piece) < LONGEST:
+                    together[-1] += " " + piece
+                else:
+                    together.append(piece)
+        for piece in together[:-1]:
+            yield Part(piece)
+        yield Part(together[-1], PARAGRAPH if number < len(paragraphs) else 0.0)
+
+
+def _arriving(pieces: Iterable[str]) -> Iterator[Part]:
+    for sentence in _sentences(pieces):
+        yield from map(Part, shorter(" ".join(sentence.split())))
+
+
+def _sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Each sentence, once the text after its end has begun."""
+    waiting, since = "", 0
+    for piece in pieces:
+        waiting += piece
+        while (end := END.search(waiting, since)) and end.end() < len(waiting):
+            sentence, since = waiting[: end.end()].strip(), end.end()
+            if not ABBREVIATED.search(sentence):
+                yield sentence
+                waiting, since = waiting[end.end() :], 0
+    yield waiting.strip()
+
+
+def shorter(sentence: str, longest: int = TOO_LONG) -> Iterator[str]:
+    """A sentence, cut where it is too long to be said in one go: at a colon, a comma, a space."""
+    while len(sentence) > longest:
+        cuts = (
+            [found for found in place.finditer(sentence) if longest // 3 < found.start() <= longest]
+            for place in PLACES
+        )
+        cut = next((found[-1] for found in cuts if found), None)
+        if cut is None:
+            break
+        yield sentence[: cut.start()]
+        sentence = sentence[cut.end() :]
+    if sentence:
+        yield sentence
