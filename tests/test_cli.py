@@ -62,10 +62,11 @@ def assert_mistake(result: Result, *parts: str) -> None:
 @dataclass
 class FakeVoice:
     source: str
+    doubts: tuple[str, ...] = ("it hums",)
 
     @staticmethod
-    def from_audio(path: str | Path, codec: str) -> "FakeVoice":
-        return FakeVoice(f"{path} by {codec}")
+    def from_audio(path: str | Path, codec: str, *said: str | None) -> "FakeVoice":
+        return FakeVoice(" ".join([f"{path} by {codec}", *filter(None, said)]))
 
     @staticmethod
     def load(path: str | Path) -> "FakeVoice":
@@ -83,12 +84,16 @@ class FakeTTS:
         default_factory=lambda: {name: FakeVoice(name) for name in ("anna", "bo")}
     )
     loaded: list[str] = field(default_factory=list)
+    prepared: list[FakeVoice] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     error: BaseException | None = None
 
     def load(self, model: str, codec: str | None = None) -> "FakeTTS":
         self.loaded.append(model)
         return self
+
+    def prepare(self, voice: FakeVoice) -> None:
+        self.prepared.append(voice)
 
     def speak(self, text: str, **options: Any) -> SimpleNamespace:
         print("a library talks")
@@ -128,6 +133,7 @@ def test_speak(run: Run, tts: FakeTTS) -> None:
     assert err == "a library talks\n"
     assert tts.loaded == ["starter"]
     default = {"voice": None, "language": "en", "seed": None, "sampling": tts.sampling}
+    default |= {"guards": None, "listener": None}
     assert tts.asked == [{"text": "Hello.", **default}]
     assert audio.read("speech.wav", RATE).shape == (1, RATE)
 
@@ -166,6 +172,7 @@ def test_speak_passes_every_option(run: Run, tts: FakeTTS, tmp_path: Path) -> No
     assert tts.loaded == ["mine"]
     sampling = Sampling(temperature=0.5, top_k=9, top_p=0.8, min_p=0.1, guidance=2.0)
     chosen = {"voice": None, "language": "en-gb", "seed": 3, "sampling": sampling}
+    chosen |= {"guards": None, "listener": None}
     assert tts.asked == [{"text": "Hi", **chosen}]
 
 
@@ -183,6 +190,18 @@ def test_speak_with_a_voice(run: Run, tts: FakeTTS, voice: str, expected: str) -
         Path(name).touch()
     assert run("speak", "Hi", "--voice", voice)[0] == 0
     assert tts.asked[0]["voice"] == FakeVoice(expected)
+
+
+def test_guards_and_a_listener(run: Run, tts: FakeTTS, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codeclm.evaluation import asr
+    from codeclm.tts.guard import OFF
+
+    monkeypatch.setattr(asr, "listener", lambda name: f"listener {name}")
+    assert run("speak", "Hi")[0] == 0
+    assert run("speak", "Hi", "--no-guards", "--check")[0] == 0
+    assert run("speak", "Hola", "--check", "--language", "es-419")[0] == 0
+    heard = [(asked["guards"], asked["listener"]) for asked in tts.asked]
+    assert heard == [(None, None), (OFF, "listener tiny.en"), (None, "listener base")]
 
 
 def test_speak_from_stdin(run: Run, tts: FakeTTS, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,11 +297,15 @@ def test_voice_make(run: Run, tts: FakeTTS) -> None:
     assert run("voice", "make", "in/me.wav", "--out", "x.voice.safetensors") == (
         0,
         'x.voice.safetensors: try it with codeclm speak "Hello." --voice x.voice.safetensors\n',
-        "",
+        "in/me.wav: it hums\n",
     )
-    assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec"
+    assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec en"
     assert run("voice", "make", "in/me.wav")[0] == 0
     assert Path("me.voice.safetensors").is_file()
+    given = ("--transcript", "Hi there.", "--language", "en-gb")
+    assert run("voice", "make", "in/me.wav", *given)[0] == 0
+    assert Path("me.voice.safetensors").read_text() == "in/me.wav by the codec Hi there. en-gb"
+    assert tts.prepared == [FakeVoice("in/me.wav by the codec Hi there. en-gb")]
 
 
 def test_voice_make_mistakes(run: Run, tts: FakeTTS) -> None:

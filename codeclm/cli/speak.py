@@ -62,6 +62,13 @@ def speak(
     codec: Annotated[
         str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
     ] = None,
+    guards: Annotated[
+        bool, typer.Option(help="Keep the speech on its text, however badly the model goes astray.")
+    ] = True,
+    check: Annotated[
+        bool,
+        typer.Option(help="Let Whisper listen, and say again what it does not understand."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say a text and write it to a sound file."""
@@ -88,6 +95,8 @@ def speak(
             sampling=tts.sampling.model_copy(
                 update={name: value for name, value in asked.items() if value is not None}
             ),
+            guards=None if guards else _no_guards(),
+            listener=_listener(language) if check else None,
         )
         about = {"software": f"codeclm {codeclm.__version__}", "comment": "synthetic speech"}
         audio.write(out, speech.wav, speech.sample_rate, about)
@@ -135,8 +144,24 @@ def voice_of(voice: str | None, tts: Any) -> Any:
     if voice.endswith(VOICE_SUFFIX):
         return codeclm.Voice.load(voice)
     if _is_file_name(voice):
-        return codeclm.Voice.from_audio(voice, tts.codec)
+        made = codeclm.Voice.from_audio(voice, tts.codec)
+        for doubt in made.doubts:
+            print(f"{voice}: {doubt}", file=sys.stderr)
+        return made
     if voice not in tts.voices:
         known = ", ".join(tts.voices) or "none"
         raise ValueError(f"no stock voice {voice!r}; there is {known}; or give a sound file")
     return tts.voices[voice]
+
+
+def _no_guards() -> Any:
+    from codeclm.tts.guard import OFF
+
+    return OFF
+
+
+def _listener(language: str) -> Any:
+    """Whisper, counting word errors."""
+    from codeclm.evaluation.asr import listener
+
+    return listener("tiny.en" if language.partition("-")[0] == "en" else "base")

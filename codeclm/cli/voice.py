@@ -1,5 +1,6 @@
 """`codeclm voice`: voices from recordings."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,16 @@ def voice_make(
     out: Annotated[
         Path | None, typer.Option(help=f"Where to write it; default REF with {VOICE_SUFFIX}.")
     ] = None,
+    transcript: Annotated[
+        str, typer.Option(help="Exactly what is said in REF: models then go on from it.")
+    ] = "",
+    language: Annotated[str, typer.Option(help="Language of the transcript.")] = "en",
     model: Model = "starter",
 ) -> None:
-    """Make a voice file from a recording; every model of the same codec can use it."""
+    """Make a voice file from a recording; every model of the same codec can use it.
+
+    A voice is a person: make it only of people who agreed.
+    """
     check_input(ref, "recording")
     out = out or Path(ref.stem + VOICE_SUFFIX)
     if not out.name.endswith(VOICE_SUFFIX):
@@ -29,7 +37,12 @@ def voice_make(
     check_model(model)
     tts = codeclm.load_tts(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    codeclm.Voice.from_audio(ref, tts.codec).save(out)
+    voice = codeclm.Voice.from_audio(ref, tts.codec, None, transcript, language)
+    if transcript:
+        tts.prepare(voice)  # the two must fit together
+    voice.save(out)
+    for doubt in voice.doubts:
+        print(f"{ref}: {doubt}", file=sys.stderr)
     print(f'{out}: try it with codeclm speak "Hello." --voice {out}')
 
 

@@ -158,4 +158,17 @@ def word_error_rate(said: Sequence[tuple[Path, str, str]]) -> float:
     return sum(each.errors for each in found) / sum(each.words for each in found)
 
 
+def listener(name: str = "tiny.en") -> Callable[[NDArray[np.float32], int, str, str], float]:
+    """Judges sound: (samples [N], sample rate, text, language) to word errors a word."""
+    recognizer = _recognizer(name)
+
+    def judge(wav: NDArray[np.float32], rate: int, text: str, language: str) -> float:
+        import soxr
+
+        heard = recognizer.transcribe(soxr.resample(wav, rate, SAMPLE_RATE), language)
+        return word_errors(text, heard, language).rate
+
+    return judge
+
+
 _recognizer = cache(load_asr)

@@ -59,8 +59,8 @@ class Network(Protocol):
         """An empty cache of one row."""
         ...
 
-    def hear(self, tokens: Array, cache: Any) -> None:
-        """Reads the token matrix [K, T] of a voice."""
+    def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
+        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
         ...
 
     def read(self, text: Any, cache: Any) -> None:

@@ -234,20 +234,28 @@ class TTS:
         counts: Counter[str],
     ) -> Talk:
         """Sentences to give to an engine."""
-        voice = voice or next(iter(self.voices.values()), None)
-        how = self._how(sampling)
-        if voice is None:
-            return Talk(self.network, sentences, None, how, seed, guards, counts)
+        voice, how = voice or next(iter(self.voices.values()), None), self._how(sampling)
+        known, tokens = None, None
+        if voice is not None:
+            known, tokens = self.prepare(voice), self.sound.enter(voice)
+        return Talk(self.network, sentences, tokens, how, seed, guards, counts, known)
+
+    def prepare(self, voice: "Voice") -> Any:
+        """Hears a voice, so that its first talk need not; the memory that its talks begin with.
+
+        Raises:
+            ValueError: it is of another codec, or its transcript does not fit.
+        """
         self.sound.check(voice)
         if id(voice) not in self._prefilled:
-            cache = self.network.start()
-            self.network.hear(self.sound.enter(voice), cache)
+            cache, ids = self.network.start(), []
+            if voice.transcript:
+                ids = self.tokenizer.encode(voice.transcript, voice.language)
+            self.network.hear(self.sound.enter(voice), cache, ids)
             if len(self._prefilled) == KEPT_VOICES:
                 del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache
-        known = self._prefilled[id(voice)][1]
-        tokens = self.sound.enter(voice)
-        return Talk(self.network, sentences, tokens, how, seed, guards, counts, known)
+        return self._prefilled[id(voice)][1]
 
     def frames(
         self,

@@ -17,6 +17,7 @@ from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.draw import Draw
+from codeclm.tts.follow import follow
 from codeclm.tts.generate import TTS
 from codeclm.tts.heads import DepthHead
 from codeclm.tts.model import ModelConfig, SpeechLM
@@ -76,12 +77,24 @@ class TorchNetwork:
         return self.decoder.start()
 
     @torch.inference_mode()
-    def hear(self, tokens: Array, cache: Any) -> None:
-        model = self.model
-        slots = model.layout.pack(torch.from_numpy(tokens)[None])
-        before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=model.layout.before)
-        step = torch.arange(slots.shape[1])[None]
-        self.decoder(model.said(before, step) + model.silent, cache)
+    def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
+        model, layout = self.model, self.model.layout
+        slots = layout.pack(torch.from_numpy(tokens)[None])
+        before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=layout.before)
+        step = torch.arange(slots.shape[1])
+        heard: Tensor = model.silent
+        if ids and not self.streamed:
+            self.read(self.text(ids), cache)
+        elif ids and layout.patch == 1:
+            durations = torch.tensor(follow(self, ids, tokens))
+            begins = durations.cumsum(0) - durations
+            frame = step // layout.period
+            inside = frame < tokens.shape[1]
+            token = torch.full_like(frame, -1)
+            token[inside] = torch.arange(len(durations)).repeat_interleave(durations)[frame[inside]]
+            age = (frame - begins[token]).clamp(min=0)
+            heard = model.text_at(self.text(ids), token, age)
+        self.decoder(model.said(before, step[None]) + heard, cache)
 
     @torch.inference_mode()
     def read(self, text: Tensor, cache: Any) -> None:
@@ -146,6 +159,24 @@ class TorchNetwork:
         draw = Draw(how, pasts)
         drawn = self.model.head.sample(hidden, slots, torch.tensor(streams), draw)
         return drawn.numpy()
+
+    def pack(self, tokens: Array) -> Array:
+        """The steps [S, C] of a token matrix [K, T]."""
+        return self.model.layout.pack(torch.from_numpy(tokens)[None])[0].numpy()
+
+    @torch.inference_mode()
+    def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
+        """Nats [R] that one and the same step [C] costs after each row of a state."""
+        hidden = state.hidden
+        drawn = torch.from_numpy(slots).expand(len(hidden), -1)
+        begin = torch.ones(len(hidden), dtype=torch.bool)
+        with torch.random.fork_rng(devices=[]):  # some heads look at a random part
+            torch.manual_seed(0)
+            nats = self.model.head.loss(
+                hidden, drawn, torch.tensor(streams).expand(len(hidden), -1), begin
+            )
+        cost: Tensor = nats[:, : self.drawn].sum(1)
+        return cost.numpy()
 
     def states(self, state: State, rows: Sequence[int]) -> Tensor:
         return state.hidden[list(rows)]

@@ -1,9 +1,10 @@
-"""A voice: a few seconds of a speaker as codes or latents.
+"""A voice: a few seconds of a speaker as codes or latents, perhaps with what is said in them.
 
 Made once, saved as one file, used by every model of that codec.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from codeclm import audio
 from codeclm.codecs.base import Codec, CodecSpec
 
 SHORTEST, LONGEST = 1.0, 8.0  # seconds of speech
-LEVEL = 0.7  # peak that a reference is brought to, that of the starter corpus
 QUIET = -50.0  # dB below full scale, under which a reference is silence
+LOUD, PEAK = -19.5, 0.95  # dB of speech that a reference is brought to, and its highest peak
+CLIPPED = 0.002  # share of samples at the limit, from which a voice will sound harsh
+NOISY = 20.0  # dB between speech and what is between words, under which a voice will sound noisy
+FRAME = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -29,26 +33,54 @@ class Voice:
         name: for people.
         codec: name of the codec.
         fingerprint: of the codec's weights; another codec cannot read these tokens.
+        transcript: what is said, for models to go on from; empty if it is not known.
+        language: of the transcript.
+        doubts: what was found wrong with the recording, if anything; not saved.
     """
 
     tokens: Tensor
     name: str
     codec: str
     fingerprint: str
+    transcript: str = ""
+    language: str = "en"
+    doubts: tuple[str, ...] = ()
 
     @classmethod
-    def from_audio(cls, path: str | Path, codec: Codec, name: str | None = None) -> "Voice":
+    def from_audio(
+        cls,
+        path: str | Path,
+        codec: Codec,
+        name: str | None = None,
+        transcript: str = "",
+        language: str = "en",
+    ) -> "Voice":
         """Makes a voice from a recording of one speaker, 1 to 8 seconds of it.
 
+        Args:
+            path: of a sound file.
+            codec: that the model speaks.
+            name: for people; none: that of the file.
+            transcript: exactly what is said in it, if that is known; it must fit in 8 seconds.
+            language: of the transcript.
+
         Raises:
-            ValueError: unreadable, empty, silent, too short, or not finite.
+            ValueError: unreadable, empty, silent, too short, or not finite; with a transcript also
+                too long.
         """
         wav = audio.read(path, codec.spec.sample_rate)
-        return cls.from_wav(wav, codec, name or Path(path).stem, where=str(path))
+        name = name or Path(path).stem
+        return cls.from_wav(wav, codec, name, str(path), transcript, language)
 
     @classmethod
     def from_wav(
-        cls, wav: Tensor, codec: Codec, name: str = "voice", where: str = "the reference"
+        cls,
+        wav: Tensor,
+        codec: Codec,
+        name: str = "voice",
+        where: str = "the reference",
+        transcript: str = "",
+        language: str = "en",
     ) -> "Voice":
         """Makes a voice from sound [1, N] at the codec's sample rate; errors as `from_audio`."""
         rate = codec.spec.sample_rate
@@ -65,15 +97,24 @@ class Voice:
                 f"{where}: holds {seconds:.1f} s of speech; a voice needs at least "
                 f"{SHORTEST:.0f} s, better 3 to 8"
             )
-        wav = audio.peak_normalize(wav[:, : int(LONGEST * rate)], LEVEL)
-        tokens = codec.spec.matrix(codec.encode(wav[None]))[0]
-        return cls(tokens, name, codec.spec.name, codec.spec.fingerprint)
+        if transcript and seconds > LONGEST:
+            raise ValueError(
+                f"{where}: holds {seconds:.1f} s of speech, and with a transcript it may be "
+                f"{LONGEST:.0f} s: cut both, or leave the transcript out"
+            )
+        wav = wav[:, : int(LONGEST * rate)]
+        doubts = tuple(doubtful(wav, rate))
+        tokens = codec.spec.matrix(codec.encode(at_level(wav, rate)[None]))[0]
+        spec = codec.spec
+        return cls(tokens, name, spec.name, spec.fingerprint, transcript, language, doubts)
 
     def save(self, path: str | Path) -> None:
         """Writes the voice file, whole or not at all."""
         path = Path(path)
         audio.check_folder(path)
         about = {"name": self.name, "codec": self.codec, "fingerprint": self.fingerprint}
+        if self.transcript:
+            about |= {"transcript": self.transcript, "language": self.language}
         temporary = path.with_name(f".{path.name}.tmp")
         latents = self.tokens.is_floating_point()
         tokens = self.tokens.to(torch.float16 if latents else torch.int16).contiguous()
@@ -96,7 +137,8 @@ class Voice:
                 latents = "latents" in file.keys()  # noqa: SIM118, a safetensors file is no dict
                 tokens = file.get_tensor("latents" if latents else "codes")
             tokens = tokens.float() if latents else tokens.long()
-            return cls(tokens, about["name"], about["codec"], about["fingerprint"])
+            said = about.get("transcript", ""), about.get("language", "en")
+            return cls(tokens, about["name"], about["codec"], about["fingerprint"], *said)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} is not a voice file ({error}); make one with `codeclm voice make`"
@@ -109,3 +151,33 @@ class Voice:
                 f"{where} was made for codec {self.codec} {self.fingerprint}, this model speaks "
                 f"{spec.name} {spec.fingerprint}: make the voice again with this model"
             )
+
+
+def levels(wav: Tensor, rate: int) -> Tensor:
+    """Of the frames of a sound [1, N], in dB below full scale."""
+    frames = wav[0].unfold(0, round(FRAME * rate), round(FRAME * rate))
+    return 10 * frames.square().mean(-1).clamp(min=1e-12).log10()
+
+
+def at_level(wav: Tensor, rate: int) -> Tensor:
+    """A sound [1, N] whose speech has the level that models know, or as near as its peaks allow."""
+    level = levels(wav, rate)
+    speech = level[level > level.max() - 25]  # what is softer is pauses
+    loud = 10 * (10 ** (speech / 10)).mean().log10()
+    gain = 10 ** ((LOUD - float(loud)) / 20)
+    return wav * min(gain, PEAK / float(wav.abs().max()))
+
+
+def doubtful(wav: Tensor, rate: int) -> Iterator[str]:
+    """What will be heard in a voice made from this sound [1, N]."""
+    size = wav.abs()
+    clipped = float((size >= 0.99 * size.max()).float().mean())
+    if clipped > CLIPPED:
+        yield f"clipping: {100 * clipped:.1f} % of the samples are at the limit; record it softer"
+    level = levels(wav, rate)
+    loud, soft = (float(level.quantile(share)) for share in (0.9, 0.05))
+    if loud - soft < NOISY:
+        yield (
+            f"noise: only {loud - soft:.0f} dB between the speech and what is behind it; record it "
+            "in a quiet room"
+        )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from codeclm.tts import train
-from codeclm.tts.generate import load_tts
+from codeclm.tts.generate import Request, load_tts
 from codeclm.tts.guard import Guards
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
@@ -108,3 +108,40 @@ def test_every_cell_is_trained_saved_loaded_and_heard(name, runs, tiny, tmp_path
         chunks = list(tts.stream("A test.", voice=voice, seed=3, sampling=how))
         assert np.array_equal(np.concatenate(chunks), speech.wav)
         assert np.abs(offline(tts, "A test.", voice, how) - speech.wav).max() < 1e-4
+
+
+def test_what_is_not_understood_is_said_again_and_the_best_kept(tts):
+    heard = iter([0.9, 0.6, 0.7])
+    speech = tts.speak("Hello.", seed=5, listener=lambda *_: next(heard))
+    assert speech.interventions["retry"] == 2
+    assert np.array_equal(speech.wav, tts.speak("Hello.", seed=6).wav)
+    asked = []
+    good = tts.speak("Hello.", seed=5, listener=lambda *given: asked.append(given[1:]) or 0.1)
+    assert "retry" not in good.interventions
+    assert asked == [(24_000, "Hello.", "en")]
+
+
+def test_many_are_said_at_a_time_as_they_are_alone(tts, voice):
+    texts = ["A short test.", "Hello.", "And another one. Hello there!", "Stop.", "Once more."]
+    given = [Request(text, voice if i % 2 else None, seed=i) for i, text in enumerate(texts)]
+    together = tts.speak_all(given, together=3)
+    for request, speech in zip(given, together, strict=True):
+        alone = tts.speak(request.text, voice=request.voice, seed=request.seed)
+        assert speech.wav.shape == alone.wav.shape
+        assert np.abs(speech.wav - alone.wav).max() < 1e-3
+        assert (speech.seed, speech.interventions) == (alone.seed, alone.interventions)
+
+
+def test_a_text_may_arrive_in_pieces(tts):
+    chunks = list(tts.stream(iter(["Hello th", "ere. And ", "good", "bye."]), seed=3))
+    ids = [tts.tokenizer.encode(text) for text in ("Hello there.", "And goodbye.")]
+    assert len(chunks) > 2
+    assert sum(map(len, chunks)) % 960 == 0
+    assert len(ids) == 2
+
+
+def test_an_empty_line_is_half_a_second_of_silence(tts):
+    wav = tts.speak("Hello.\n\nHello.", seed=3).wav
+    quiet = np.abs(wav) < 1e-7
+    runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]]))))[::2]
+    assert 12_000 <= runs.max() < 14_000

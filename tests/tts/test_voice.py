@@ -5,7 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from codeclm.tts.voice import Voice
+from codeclm import audio
+from codeclm.tts.voice import LOUD, Voice, at_level, levels
 
 RATE = 24_000
 
@@ -66,3 +67,49 @@ def test_what_is_not_a_voice_file_is_refused(tmp_path):
         Voice.load(fake)
     with pytest.raises(ValueError, match="is not a voice file"):
         Voice.load(tmp_path / "missing.voice.safetensors")
+
+
+def test_a_voice_is_brought_to_one_level(codec, reference):
+    wav = audio.read(reference, RATE)
+    for factor in (0.1, 0.5):
+        level = levels(at_level(factor * wav, RATE), RATE)
+        speech = level[level > level.max() - 25]
+        assert 10 * (10 ** (speech / 10)).mean().log10() == pytest.approx(LOUD, abs=0.1)
+    spiky = wav.clone()
+    spiky[0, 100] = 20.0
+    assert at_level(spiky, RATE).abs().max() == pytest.approx(0.95)
+
+
+def test_what_will_be_heard_in_a_voice_is_said(codec, reference):
+    wav = audio.read(reference, RATE)
+    assert Voice.from_wav(wav, codec).doubts == ()
+    torch.manual_seed(0)
+    noisy = Voice.from_wav(wav + 0.03 * torch.randn_like(wav), codec)
+    assert [doubt.partition(":")[0] for doubt in noisy.doubts] == ["noise"]
+    clipped = Voice.from_wav((8 * wav).clamp(-1, 1), codec)
+    assert [doubt.partition(":")[0] for doubt in clipped.doubts] == ["clipping"]
+
+
+def test_a_transcript_is_kept_and_gone_on_from(tts, reference, tmp_path):
+    plain = Voice.from_audio(reference, tts.codec)
+    voice = Voice.from_audio(reference, tts.codec, transcript="Not what it says.", language="en-us")
+    voice.save(tmp_path / "me.voice.safetensors")
+    back = Voice.load(tmp_path / "me.voice.safetensors")
+    assert (back.transcript, back.language) == ("Not what it says.", "en-us")
+    assert torch.equal(back.tokens, plain.tokens)
+    caches = []
+    for one in (plain, back):
+        tts.speak("Hello.", voice=one, seed=0)
+        caches.append(tts._prefilled[id(one)][1])
+    assert caches[0].length == caches[1].length
+    assert not torch.allclose(caches[0].keys, caches[1].keys)
+
+
+def test_a_transcript_must_fit(tts, reference, tmp_path):
+    long = Voice.from_audio(reference, tts.codec, transcript="blah " * 200)
+    with pytest.raises(ValueError, match="is this what is said in it"):
+        tts.speak("Hello.", voice=long)
+    wav, _ = soundfile.read(reference)
+    soundfile.write(tmp_path / "long.wav", np.tile(wav, 10), RATE)
+    with pytest.raises(ValueError, match="with a transcript it may be 8 s"):
+        Voice.from_audio(tmp_path / "long.wav", tts.codec, transcript="Hello.")
