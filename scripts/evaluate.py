@@ -13,32 +13,23 @@ are done are skipped. `scripts/evaluate_codecs.py` measures codecs alone.
 
 import argparse
 import json
-import random
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor
 
-from codeclm.audio import resample, write
-from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.evaluation import asr, audio_metrics, speaker, stats
-from codeclm.evaluation.items import RATE, Results, Row, at_16k, shuffled
-
-SHORTEST_VOICE = 2.5  # seconds of audio that a voice is made from
-COLUMNS = (
-    "part", "kind", "id", "speaker", "voice_id", "text", "heard", "errors", "words",
-    "similarity", "pesq_wb", "stoi", "mel_db", "codec_similarity",
-    "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
-)  # fmt: skip
+from codeclm.config import load_config
+from codeclm.corpus import read_manifest
+from codeclm.evaluation import asr, speech, stats
+from codeclm.evaluation.items import Results, Row
+from codeclm.tts.sampling import Sampling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,29 +87,24 @@ def run(args: argparse.Namespace) -> None:
     }
 
     # 2. the items, the same for every model
-    sentences = pick_sentences(utterances, args.split, args.sentences, args.seed)
-    clones = pick_clones(utterances, args.clones, args.seed) if args.clones else []
+    items = speech.Items.pick(utterances, args.sentences, args.clones, False, args.split, args.seed)
+    judge = speech.Judge(recognizer)
 
     # 3. one function an item and kind
-    spoken = {
-        f"spoken {given}".strip(): partial(speak, tts, args, given)
-        for given in args.sampling or [""]
-    }
-    judge = Judge(recognizer, codec, spoken)
-    tasks: list[tuple[tuple[str, str, str], Callable[[], Row]]] = []
-    for target, voice in sentences:
-        for kind in ("recording", "codec", *spoken):
-            tasks.append((("sentences", kind, target.id), partial(judge, kind, target, voice)))
-    for target, voice, other in clones:
-        for kind in ("recording", "impostor", "codec", *spoken):
-            whose = other if kind == "impostor" else target
-            tasks.append((("clones", kind, target.id), partial(judge, kind, whose, voice)))
+    tasks = [
+        *speech.of_recordings(items, judge, tts.sample_rate),
+        *speech.of_codec(items, judge, codec),
+    ]
+    for given in args.sampling or [""]:
+        keep = args.out / "audio" / given if args.save_audio else None
+        kind, how = f"spoken {given}".strip(), sampling_of(tts, given)
+        tasks += speech.of_model(items, judge, tts, kind, how, args.seed, keep)
 
     # 4. measure what is not there yet
-    with Results(args.out, made_with, COLUMNS) as results:
+    with Results(args.out, made_with, speech.COLUMNS) as results:
         missing = [task for task in tasks if task[0] not in results.rows]
-        if missing:
-            next(iter(spoken.values()))(*sentences[0])  # warm-up, not counted
+        if any(kind.startswith("spoken") for (_, kind, _), _ in missing):
+            tts.speak("This warms up.", seed=0)
         for key, measure in track(missing, description="measuring", disable=not missing):
             part, kind, item = key
             results.add({"part": part, "kind": kind, "id": item} | measure())
@@ -133,153 +119,12 @@ def run(args: argparse.Namespace) -> None:
     print(text)
 
 
-# --- selection ----------------------------------------------------------------------------------
-
-
-def pick_sentences(
-    utterances: list[Utterance], split: str, count: int, seed: int
-) -> list[tuple[Utterance, Utterance]]:
-    """Utterances of a split, each with a long enough other one of its speaker as the voice.
-
-    The voice comes from the train split where the speaker has one there.
-    """
-    voices = by_speaker(u for u in utterances if u.split == "train" and long_enough(u))
-    voices |= by_speaker(
-        u for u in utterances if u.split == split and long_enough(u) and u.speaker not in voices
-    )
-    chosen: list[tuple[Utterance, Utterance]] = []
-    for target in shuffled((u for u in utterances if u.split == split), seed):
-        others = [u for u in voices.get(target.speaker, []) if u.id != target.id]
-        if others and len(chosen) < count:
-            chosen.append((target, random.Random(f"{seed}-{target.id}").choice(others)))
-    if not chosen:
-        raise ValueError(
-            f"no utterance of split {split!r} has another one of its speaker of at least "
-            f"{SHORTEST_VOICE} s: check the split names and durations of the manifest"
-        )
-    return chosen
-
-
-def pick_clones(
-    utterances: list[Utterance], count: int, seed: int
-) -> list[tuple[Utterance, Utterance, Utterance]]:
-    """(target, reference of the same speaker, recording of another speaker), speakers in turn."""
-    speakers = by_speaker(shuffled((u for u in utterances if u.split == "unseen"), seed))
-    if len(speakers) < 2:
-        raise ValueError("cloning needs two speakers in split 'unseen': use --clones 0 without")
-    names = sorted(speakers)
-    chosen: list[tuple[Utterance, Utterance, Utterance]] = []
-    for turn in range(max(len(rows) for rows in speakers.values())):
-        for i, name in enumerate(names):
-            rows = speakers[name]
-            if turn >= len(rows) or len(chosen) >= count:
-                continue
-            target = rows[turn]
-            references = [u for u in rows if u.id != target.id and long_enough(u)]
-            other = names[(i + 1 + turn % (len(names) - 1)) % len(names)]
-            strangers = [u for u in speakers[other] if long_enough(u)]
-            if references and strangers:
-                draw = random.Random(f"{seed}-{target.id}")
-                chosen.append((target, draw.choice(references), draw.choice(strangers)))
-    return chosen
-
-
-def long_enough(utterance: Utterance) -> bool:
-    """True when a voice can be made from it."""
-    return utterance.duration is not None and utterance.duration >= SHORTEST_VOICE
-
-
-def by_speaker(utterances: Iterator[Utterance] | list[Utterance]) -> dict[str, list[Utterance]]:
-    """Utterances grouped by speaker, order kept."""
-    groups: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in utterances:
-        groups[utterance.speaker].append(utterance)
-    return dict(groups)
-
-
-# --- measuring one item -------------------------------------------------------------------------
-
-
-class Judge:
-    """Measures one kind of sound of one utterance against its text and the voice it should have."""
-
-    def __init__(
-        self,
-        recognizer: asr.ASR,
-        codec: Any,
-        spoken: dict[str, Callable[[Utterance, Utterance], tuple[Tensor, Row]]],
-    ):
-        self.recognizer = recognizer
-        self.codec = codec
-        self.spoken = spoken
-
-    def __call__(self, kind: str, target: Utterance, voice: Utterance) -> Row:
-        """`kind`: recording, codec (the recording through the codec), impostor, or one spoken."""
-        row: Row = {"speaker": target.speaker, "voice_id": voice.id, "text": target.text}
-        rate = self.codec.spec.sample_rate
-        if kind in self.spoken:
-            wav, facts = self.spoken[kind](target, voice)
-            row |= facts
-        else:
-            wav = original = read_audio(target, rate)
-        if kind == "codec":
-            wav = self.codec.decode(self.codec.encode(original[None]))[0, :, : original.shape[1]]
-            row |= compare(original, wav, rate)
-        heard = at_16k(wav, rate)
-        own_voice = speaker.embed(at_16k(read_audio(voice, rate), rate))
-        row["similarity"] = speaker.cosine(speaker.embed(heard), own_voice)
-        row["audio_seconds"] = round(wav.shape[-1] / rate, 3)
-        if kind != "impostor":
-            row["heard"] = self.recognizer.transcribe(heard, target.language)
-            found = asr.word_errors(target.text, row["heard"], target.language)
-            row |= {"errors": found.errors, "words": found.words}
-        return row
-
-
-def sampling_of(tts: Any, given: str) -> Any:
+def sampling_of(tts: Any, given: str) -> Sampling | None:
     """The model's sampling with settings replaced, as `steps=4,noise=0.8` says; None: as it is."""
-    from codeclm.config import load_config
-    from codeclm.tts.sampling import Sampling
-
     if not given:
         return None
     plain = [f"{name}={value}" for name, value in tts.sampling.model_dump().items()]
     return load_config(Sampling, None, [*plain, *given.split(",")])
-
-
-def speak(
-    tts: Any, args: argparse.Namespace, given: str, target: Utterance, voice: Utterance
-) -> tuple[Tensor, Row]:
-    """The text of `target` in the voice heard in `voice`: wav [1, N] and how it was made."""
-    from codeclm import Voice
-
-    rate = tts.codec.spec.sample_rate
-    speech = tts.speak(
-        target.text,
-        voice=Voice.from_wav(read_audio(voice, rate), tts.codec),
-        language=target.language,
-        seed=args.seed,
-        sampling=sampling_of(tts, given),
-    )
-    if args.save_audio:
-        write(args.out / "audio" / given / f"{target.id}.wav", speech.wav, speech.sample_rate)
-    wav = torch.from_numpy(speech.wav)[None]
-    return resample(wav, speech.sample_rate, rate), {
-        "generation_seconds": round(speech.generation_seconds, 4),
-        "first_audio_ms": round(speech.first_audio_ms, 1),
-        "interventions": json.dumps(speech.interventions),
-    }
-
-
-def compare(original: Tensor, wav: Tensor, rate: int) -> Row:
-    """How close the codec's sound is to the original, both [1, N]."""
-    a, b = at_16k(original, rate), at_16k(wav, rate)
-    return {
-        "codec_similarity": speaker.cosine(speaker.embed(a), speaker.embed(b)),
-        "pesq_wb": audio_metrics.pesq_wb(a, b),
-        "stoi": audio_metrics.stoi(a, b, RATE),
-        "mel_db": audio_metrics.mel_distance(original[0].numpy(), wav[0].numpy(), rate),
-    }
 
 
 def fingerprint(name: str) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import codeclm
-from codeclm.evaluation import asr, audio_metrics, speaker
+from codeclm.corpus import read_manifest
+from codeclm.evaluation import asr, audio_metrics, speaker, speech
 
 RATE = 24000
 
@@ -54,15 +55,18 @@ class FakeCodec:
 
 class FakeTTS:
     codec = FakeCodec()
+    sample_rate = RATE
     spoken = 0
 
     def speak(
-        self, text: str, *, voice: Tensor, language: str, seed: int, sampling: None
-    ) -> SimpleNamespace:
+        self, text: str, *, voice: Tensor | None = None, language: str = "en", seed: int = 0,
+        sampling: None = None,
+    ) -> SimpleNamespace:  # fmt: skip
         FakeTTS.spoken += 1
         return SimpleNamespace(
-            wav=voice[0, :RATE].numpy(), sample_rate=RATE, generation_seconds=0.25,
-            first_audio_ms=50.0, interventions={"retries": 0},
+            wav=np.zeros(RATE, np.float32) if voice is None else voice[0, :RATE].numpy(),
+            sample_rate=RATE, generation_seconds=0.25, first_audio_ms=50.0,
+            interventions={"retries": 0},
         )  # fmt: skip
 
 
@@ -83,7 +87,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     public = vars(codeclm)  # set past the lazy `__getattr__`
     monkeypatch.setitem(public, "load_tts", lambda name: FakeTTS())
     monkeypatch.setitem(public, "load_codec", lambda name: FakeCodec())
-    monkeypatch.setitem(public, "Voice", SimpleNamespace(from_wav=lambda wav, codec: wav))
+    monkeypatch.setattr(speech, "Voice", SimpleNamespace(from_wav=lambda wav, codec: wav))
     monkeypatch.setattr(asr, "load_asr", lambda name: FakeASR())
     monkeypatch.setattr(speaker, "embed", embed)
     monkeypatch.setattr(audio_metrics, "pesq_wb", lambda a, b: 4.0)
@@ -131,16 +135,16 @@ def test_a_model_resumed_and_summed(
         evaluate.main([*command, "--seed", "1"])
 
 
-def test_selection_is_fixed_by_the_seed(evaluate: ModuleType, manifest: Path) -> None:
-    utterances = evaluate.read_manifest(manifest)
-    for target, voice in evaluate.pick_sentences(utterances, "test", 9, 0):
+def test_selection_is_fixed_by_the_seed(manifest: Path) -> None:
+    utterances = read_manifest(manifest)
+    for target, voice in speech.pick_sentences(utterances, "test", 9, 0):
         assert voice.speaker == target.speaker
         assert voice.split == "train"
-    clones = evaluate.pick_clones(utterances, 5, 0)
-    assert clones == evaluate.pick_clones(utterances[::-1], 5, 0)
+    clones = speech.pick_clones(utterances, 5, 0)
+    assert clones == speech.pick_clones(utterances[::-1], 5, 0)
     assert [target.speaker[-1] for target, _, _ in clones] == ["1", "2", "3", "1", "2"]
     for target, reference, other in clones:
         assert reference.speaker == target.speaker != other.speaker
         assert reference.id != target.id
     with pytest.raises(ValueError, match="no utterance of split 'none'"):
-        evaluate.pick_sentences(utterances, "none", 9, 0)
+        speech.pick_sentences(utterances, "none", 9, 0)

@@ -1,0 +1,247 @@
+"""What speech models are scored on: sentences in seen voices, clones of unseen ones, the hard set.
+
+Beside what a model says stand the recordings themselves and their way through the codec, which are
+its ceilings, and two different speakers, which are the floor of similarity.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeclm.audio import write
+from codeclm.corpus import Utterance, read_audio
+from codeclm.evaluation import asr, audio_metrics, hard, speaker
+from codeclm.evaluation.items import RATE, Key, Row, at_16k, shuffled
+from codeclm.tts.generate import TTS
+from codeclm.tts.sampling import Sampling
+from codeclm.tts.voice import Voice
+
+SHORTEST_VOICE = 2.5  # seconds of audio that a voice is made from
+COLUMNS = (
+    "part", "kind", "id", "speaker", "voice_id", "text", "heard", "errors", "words", "failures",
+    "similarity", "pesq_wb", "stoi", "mel_db", "codec_similarity",
+    "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
+)  # fmt: skip
+
+Task = tuple[Key, Callable[[], Row]]
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is said, and in whose voice.
+
+    Attributes:
+        sentences: (target, another utterance of its speaker) in voices of the training set.
+        clones: (target, another utterance of its speaker, one of somebody else), all unseen.
+        hard: (id, text), in the voices of the first sentences.
+    """
+
+    sentences: list[tuple[Utterance, Utterance]]
+    clones: list[tuple[Utterance, Utterance, Utterance]]
+    hard: list[tuple[str, str]]
+
+    @classmethod
+    def pick(
+        cls,
+        utterances: list[Utterance],
+        sentences: int,
+        clones: int,
+        difficult: bool = False,
+        split: str = "test",
+        seed: int = 0,
+    ) -> "Items":
+        """The same items for every model."""
+        texts = [(name, text) for name, _, text in hard.items()] if difficult else []
+        return cls(
+            pick_sentences(utterances, split, sentences, seed),
+            pick_clones(utterances, clones, seed) if clones else [],
+            texts,
+        )
+
+
+def pick_sentences(
+    utterances: list[Utterance], split: str, count: int, seed: int
+) -> list[tuple[Utterance, Utterance]]:
+    """Utterances of a split, each with a long enough other one of its speaker as the voice.
+
+    The voice comes from the train split where the speaker has one there.
+    """
+    voices = _by_speaker(u for u in utterances if u.split == "train" and _long_enough(u))
+    voices |= _by_speaker(
+        u for u in utterances if u.split == split and _long_enough(u) and u.speaker not in voices
+    )
+    chosen: list[tuple[Utterance, Utterance]] = []
+    for target in shuffled((u for u in utterances if u.split == split), seed):
+        others = [u for u in voices.get(target.speaker, []) if u.id != target.id]
+        if others and len(chosen) < count:
+            chosen.append((target, random.Random(f"{seed}-{target.id}").choice(others)))
+    if not chosen:
+        raise ValueError(
+            f"no utterance of split {split!r} has another one of its speaker of at least "
+            f"{SHORTEST_VOICE} s: check the split names and durations of the manifest"
+        )
+    return chosen
+
+
+def pick_clones(
+    utterances: list[Utterance], count: int, seed: int
+) -> list[tuple[Utterance, Utterance, Utterance]]:
+    """(target, reference of the same speaker, recording of another speaker), speakers in turn."""
+    speakers = _by_speaker(shuffled((u for u in utterances if u.split == "unseen"), seed))
+    if len(speakers) < 2:
+        raise ValueError("cloning needs two speakers in split 'unseen': use --clones 0 without")
+    names = sorted(speakers)
+    chosen: list[tuple[Utterance, Utterance, Utterance]] = []
+    for turn in range(max(len(rows) for rows in speakers.values())):
+        for i, name in enumerate(names):
+            rows = speakers[name]
+            if turn >= len(rows) or len(chosen) >= count:
+                continue
+            target = rows[turn]
+            references = [u for u in rows if u.id != target.id and _long_enough(u)]
+            other = names[(i + 1 + turn % (len(names) - 1)) % len(names)]
+            strangers = [u for u in speakers[other] if _long_enough(u)]
+            if references and strangers:
+                draw = random.Random(f"{seed}-{target.id}")
+                chosen.append((target, draw.choice(references), draw.choice(strangers)))
+    return chosen
+
+
+def _long_enough(utterance: Utterance) -> bool:
+    """True when a voice can be made from it."""
+    return utterance.duration is not None and utterance.duration >= SHORTEST_VOICE
+
+
+def _by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """Utterances grouped by speaker, order kept."""
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        groups[utterance.speaker].append(utterance)
+    return dict(groups)
+
+
+class Judge:
+    """Hears what is said, and whose voice it is."""
+
+    def __init__(self, recognizer: asr.ASR) -> None:
+        self.recognizer = recognizer
+
+    def words(self, text: str, wav: Tensor, rate: int, language: str) -> Row:
+        """What is heard in a sound [1, N], the errors in it, and the kinds of failure they are."""
+        heard = self.recognizer.transcribe(at_16k(wav, rate), language)
+        found, seconds = asr.word_errors(text, heard, language), wav.shape[-1] / rate
+        return {
+            "text": text,
+            "heard": heard,
+            "errors": found.errors,
+            "words": found.words,
+            "failures": ", ".join(hard.failures(text, heard, seconds, language)),
+            "audio_seconds": round(seconds, 3),
+        }
+
+    def voice(self, wav: Tensor, voice: Utterance, rate: int) -> Row:
+        """How like the voice of an utterance a sound [1, N] is."""
+        own = speaker.embed(at_16k(read_audio(voice, rate), rate))
+        facts = {"voice_id": voice.id, "speaker": voice.speaker}
+        return facts | {"similarity": speaker.cosine(speaker.embed(at_16k(wav, rate)), own)}
+
+
+def of_recordings(items: Items, judge: Judge, rate: int) -> Iterator[Task]:
+    """The recordings, and for each clone somebody else."""
+
+    def row(target: Utterance, voice: Utterance, understood: bool) -> Row:
+        wav = read_audio(target, rate)
+        said = judge.words(target.text, wav, rate, target.language) if understood else {}
+        return said | judge.voice(wav, voice, rate)
+
+    for target, voice in items.sentences:
+        yield ("sentences", "recording", target.id), partial(row, target, voice, True)
+    for target, voice, other in items.clones:
+        yield ("clones", "recording", target.id), partial(row, target, voice, True)
+        yield ("clones", "impostor", target.id), partial(row, other, voice, False)
+
+
+def of_codec(items: Items, judge: Judge, codec: Any) -> Iterator[Task]:
+    """The recordings after their way through a codec."""
+    rate = codec.spec.sample_rate
+
+    def row(target: Utterance, voice: Utterance) -> Row:
+        original = read_audio(target, rate)
+        wav = codec.decode(codec.encode(original[None]))[0, :, : original.shape[1]]
+        said = judge.words(target.text, wav, rate, target.language)
+        return said | judge.voice(wav, voice, rate) | _fidelity(original, wav, rate)
+
+    for target, voice in items.sentences:
+        yield ("sentences", "codec", target.id), partial(row, target, voice)
+    for target, voice, _ in items.clones:
+        yield ("clones", "codec", target.id), partial(row, target, voice)
+
+
+def of_model(
+    items: Items,
+    judge: Judge,
+    tts: TTS,
+    kind: str = "spoken",
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    keep: Path | None = None,
+) -> Iterator[Task]:
+    """What a model says.
+
+    Args:
+        items: what to say.
+        judge: hears it.
+        tts: says it.
+        kind: of the rows.
+        sampling: how codes are drawn; None: as the model was made to.
+        seed: of speaking.
+        keep: folder for the sound files; None: they are not kept.
+    """
+    rate = tts.sample_rate
+
+    def row(text: str, voice: Utterance, language: str, name: str) -> Row:
+        speech = tts.speak(
+            text,
+            voice=Voice.from_wav(read_audio(voice, rate), tts.codec),
+            language=language,
+            seed=seed,
+            sampling=sampling,
+        )
+        if keep is not None:
+            write(keep / f"{name}.wav", speech.wav, rate)
+        wav = torch.from_numpy(speech.wav)[None]
+        made = {
+            "generation_seconds": round(speech.generation_seconds, 4),
+            "first_audio_ms": round(speech.first_audio_ms, 1),
+            "interventions": json.dumps(speech.interventions),
+        }
+        return judge.words(text, wav, rate, language) | judge.voice(wav, voice, rate) | made
+
+    for target, voice in items.sentences:
+        task = partial(row, target.text, voice, target.language, target.id)
+        yield ("sentences", kind, target.id), task
+    for target, voice, _ in items.clones:
+        task = partial(row, target.text, voice, target.language, target.id)
+        yield ("clones", kind, target.id), task
+    for number, (name, text) in enumerate(items.hard):
+        _, voice = items.sentences[number % len(items.sentences)]
+        yield ("hard", kind, name), partial(row, text, voice, "en", name)
+
+
+def _fidelity(original: Tensor, wav: Tensor, rate: int) -> Row:
+    """How close a codec's sound is to the original, both [1, N]."""
+    a, b = at_16k(original, rate), at_16k(wav, rate)
+    return {
+        "codec_similarity": speaker.cosine(speaker.embed(a), speaker.embed(b)),
+        "pesq_wb": audio_metrics.pesq_wb(a, b),
+        "stoi": audio_metrics.stoi(a, b, RATE),
+        "mel_db": audio_metrics.mel_distance(original[0].numpy(), wav[0].numpy(), rate),
+    }
