@@ -16,6 +16,7 @@ BELOW = {
     "data_prep": {"corpus", "codecs"},
     "tts": {"corpus", "codecs", "data_prep"},
     "evaluation": {"corpus", "codecs", "data_prep", "tts"},
+    "compare": {"corpus", "codecs", "data_prep", "tts", "evaluation"},
 }
 
 
@@ -60,6 +61,7 @@ def test_every_file_says_what_it_is_for():
 def test_every_config_loads():
     from codeclm.codecs.house.train import CodecTraining
     from codeclm.codecs.house.train_vocoder import VocoderTraining
+    from codeclm.compare.cells import Comparison, trainings
     from codeclm.config import load_config
     from codeclm.data_prep.prepare import Preparation
     from codeclm.tts.train import TtsTraining
@@ -76,10 +78,13 @@ def test_every_config_loads():
         "codec/house-vae.yaml": CodecTraining,
         "codec/end-to-end.yaml": CodecTraining,
     }
-    kinds = {"data": Preparation, "tts": TtsTraining}
+    kinds = {"compare": Comparison, "data": Preparation, "tts": TtsTraining}
     for path in (path for kind in kinds for path in (configs / kind).glob("*.yaml")):
         owners[path.relative_to(configs).as_posix()] = kinds[path.parent.name]
     found = {path.relative_to(configs).as_posix() for path in configs.rglob("*.yaml")}
     assert found == set(owners)
     for name, owner in owners.items():
-        load_config(owner, configs / name)
+        config = load_config(owner, configs / name)
+        if owner is Comparison:
+            for training in trainings(config, configs / name, Path("runs")):
+                training.load()

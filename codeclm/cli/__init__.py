@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import codeclm
-from codeclm.cli import codec, prep, speak, train, voice
+from codeclm.cli import codec, compare, prep, speak, train, voice
 from codeclm.cli.common import SETTINGS, OneLineErrors
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(codec.app, name="codec")
 app.add_typer(prep.app, name="prep")
 app.command("plan")(train.plan)
 app.add_typer(train.app, name="train")
+app.command("compare")(compare.compare)
 
 
 def main() -> None:

@@ -150,16 +150,7 @@ def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
         ValueError: the corpus is not finished, or has no tokens, or not those alone, of `codec`.
     """
     codecs = prepared_codecs(folder)
-    if codec is None and len(codecs) > 1:
-        raise ValueError(
-            f"{folder} holds the tokens of {', '.join(codecs)}: say which with `tokens`"
-        )
-    name = codec or next(iter(codecs))
-    if name not in codecs:
-        raise ValueError(
-            f"{folder} has no tokens of {name!r}, only of {', '.join(codecs)}: choose one of them "
-            "with `tokens`, or prepare the corpus with that codec too"
-        )
+    name = _chosen(folder, codecs, codec)
     ids: list[str] = []
     tokens: list[Tensor] = []
     spec: CodecSpec | None = None
@@ -185,6 +176,28 @@ def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
         items.append(Item(i, row["speaker"], row["split"], tuple(row["ids"]), matrix, durations))
     tokenizer = load_tokenizer(json.loads((folder / "tokenizer.json").read_text("utf-8")))
     return Prepared(spec, tokenizer, items, scale)
+
+
+def _chosen(folder: Path, codecs: Mapping[str, Any], codec: str | None) -> str:
+    """The codec that is meant."""
+    if codec is None and len(codecs) > 1:
+        raise ValueError(
+            f"{folder} holds the tokens of {', '.join(codecs)}: say which with `tokens`"
+        )
+    name = codec or next(iter(codecs))
+    if name not in codecs:
+        raise ValueError(
+            f"{folder} has no tokens of {name!r}, only of {', '.join(codecs)}: choose one of them "
+            "with `tokens`, or prepare the corpus with that codec too"
+        )
+    return name
+
+
+def prepared_spec(folder: Path, codec: str | None = None) -> CodecSpec:
+    """Of the codec whose tokens a finished corpus holds; errors as `read_prepared`."""
+    codecs = prepared_codecs(folder)
+    shard = _shards(folder / codecs[_chosen(folder, codecs, codec)]["tokens"])[0]
+    return read_header(shard).spec
 
 
 def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,160 @@
+"""The cells of a comparison: each is one training, and one command trains it again.
+
+A cell is trained in a process of its own, so that one that fails takes no other with it, and a
+finished one is never trained twice.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from codeclm.codecs import CodecSpec
+from codeclm.config import Config, load_config
+from codeclm.data_prep.shards import prepared_spec
+from codeclm.tts.cell import make_layout
+from codeclm.tts.train import TtsTraining
+
+
+class Cell(Config):
+    """One training.
+
+    Attributes:
+        config: a YAML file of `TtsTraining`, beside that of the comparison.
+        settings: dotted ones that replace those of the file, such as `model.classes: levels`.
+        seeds: to train it with; none: those of the comparison.
+    """
+
+    config: Path
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+
+
+class Comparison(Config):
+    """Cells at one budget.
+
+    Attributes:
+        data: folder that `codeclm prep` wrote, with the tokens of all codecs.
+        corpus: its manifest, for the items to score.
+        cells: by name.
+        training: dotted settings of every cell, the budget among them; they have the last word.
+        seeds: to train every cell with.
+        sentences: to score in seen voices.
+        clones: of unseen voices.
+        hard: score the hard set too.
+        asr: Whisper that listens.
+    """
+
+    name: str
+    data: Path
+    corpus: Path
+    cells: dict[str, Cell]
+    training: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    sentences: int = 60
+    clones: int = 24
+    hard: bool = True
+    asr: str = "tiny.en"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A cell with a seed.
+
+    Attributes:
+        name: of the cell, with the seed where there are several.
+        folder: of its run; the finished model is `final` in it.
+        config: the file it begins from.
+        overrides: the settings that replace those of the file.
+    """
+
+    name: str
+    cell: str
+    seed: int
+    folder: Path
+    config: Path
+    overrides: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """What trains it again."""
+        return shlex.join(["codeclm", "train", "tts", str(self.config), *self.overrides])
+
+    @property
+    def final(self) -> Path:
+        """The finished model."""
+        return self.folder / "final"
+
+    def load(self) -> TtsTraining:
+        """The whole configuration.
+
+        Raises:
+            ValueError: a setting is wrong; says which.
+        """
+        return load_config(TtsTraining, self.config, self.overrides)
+
+
+def trainings(comparison: Comparison, source: Path, out: Path) -> Iterator[Training]:
+    """All trainings of a comparison that was read from `source`, in its order."""
+    for name, cell in comparison.cells.items():
+        seeds = cell.seeds or comparison.seeds
+        for seed in seeds:
+            label = name if len(seeds) == 1 else f"{name}-{seed}"
+            folder = out / "cells" / label
+            settings = {**cell.settings, **comparison.training, "name": label, "seed": seed}
+            settings |= {"data": str(comparison.data), "out": str(folder), "tracker": "none"}
+            overrides = tuple(f"{key}={_plain(value)}" for key, value in settings.items())
+            file = Path(os.path.normpath(source.parent / cell.config))
+            yield Training(label, name, seed, folder, file, overrides)
+
+
+def _plain(value: Any) -> str:
+    """A value as an override says it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def obstacle(training: Training) -> str:
+    """Why a cell is not legal; empty if it is."""
+    try:
+        config = training.load()
+        make_layout(config.model, spec_of(config))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def spec_of(config: TtsTraining) -> CodecSpec:
+    """Of the codec that a training learns the tokens of."""
+    return prepared_spec(config.data, config.tokens)
+
+
+def train(training: Training) -> str:
+    """Trains a cell, or takes it up where it was stopped; why it failed, or nothing.
+
+    What the training prints is in `train.log` of its folder.
+    """
+    if training.final.is_dir():
+        return ""
+    training.folder.mkdir(parents=True, exist_ok=True)
+    arguments: Sequence[str] = ["train", "tts", str(training.config), *training.overrides]
+    log = training.folder / "train.log"
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "codeclm", *arguments], stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted too, and saves itself
+            raise
+    if code == 0 and training.final.is_dir():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"exit code {code}: {lines[-1] if lines else 'it printed nothing'}; see {log}"
