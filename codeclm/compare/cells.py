@@ -49,6 +49,7 @@ class Comparison(Config):
         sentences: to score in seen voices.
         clones: of unseen voices.
         hard: score the hard set too.
+        diagnosed: of the sentences, to be led through.
         asr: Whisper that listens.
     """
 
@@ -61,6 +62,7 @@ class Comparison(Config):
     sentences: int = 60
     clones: int = 24
     hard: bool = True
+    diagnosed: int = 30
     asr: str = "tiny.en"
 
 

@@ -55,18 +55,21 @@ def run(
             failed[training.name] = reason
         else:
             ready.append(training)
-    rows = scored(comparison, ready, out) if score else {}
+    tables = scored(comparison, ready, out) if score else {}
     page = out / "compare.md"
-    write_text(page, tell(comparison, rows, ready, illegal, failed))
+    write_text(page, tell(comparison, tables, ready, illegal, failed))
     print(f"{len(ready)} cells trained, {len(failed)} failed, {len(illegal)} not legal; {page}")
     return page
 
 
-def scored(comparison: Comparison, ready: Sequence[Training], out: Path) -> dict[str, table.Cells]:
-    """Rows of the table: recordings, then each codec with its cells."""
+def scored(
+    comparison: Comparison, ready: Sequence[Training], out: Path
+) -> dict[str, dict[str, table.Cells]]:
+    """The tables: recordings, then each codec with its cells; and where the cells lose."""
     scorer = Scorer(comparison, out)
     recordings = scorer.recordings(RATE)
     rows = {"recordings": table.heard(recordings, "recording")}
+    losses: dict[str, table.Cells] = {}
     groups: dict[str, list[Training]] = {}
     for training in ready:
         groups.setdefault(spec_of(training.load()).name, []).append(training)
@@ -75,6 +78,7 @@ def scored(comparison: Comparison, ready: Sequence[Training], out: Path) -> dict
         rows[f"{name}, resynthesis"] = table.heard(ceiling) | table.alike(ceiling, recordings)
         for training in group:
             own = scorer.cell(training)
+            losses[training.name] = table.diagnosis(own)
             rows[training.name] = (
                 table.heard(own)
                 | table.gap(own, ceiling)
@@ -82,20 +86,20 @@ def scored(comparison: Comparison, ready: Sequence[Training], out: Path) -> dict
                 | table.guarded(own)
                 | table.made(training)
             )
-    return rows
+    losses = {name: cells for name, cells in losses.items() if cells}
+    return {"Scores": rows} | ({"Where they lose": losses} if losses else {})
 
 
 def tell(
     comparison: Comparison,
-    rows: dict[str, table.Cells],
+    tables: dict[str, dict[str, table.Cells]],
     ready: Sequence[Training],
     illegal: dict[str, str],
     failed: dict[str, str],
 ) -> str:
     """The page, as Markdown."""
     parts = [f"# {comparison.name}"]
-    if rows:
-        parts.append(table.markdown(rows))
+    parts += [f"## {title}\n\n{table.markdown(rows)}" for title, rows in tables.items()]
     for title, reasons in (("Not legal", illegal), ("Failed", failed)):
         if reasons:
             lines = [f"- {name}: {reason}" for name, reason in reasons.items()]

@@ -13,8 +13,10 @@ from tqdm import tqdm
 import codeclm
 from codeclm import checkpoint
 from codeclm.codecs import codec_of
+from codeclm.compare import diagnose
 from codeclm.compare.cells import Comparison, Training, spec_of
 from codeclm.corpus import read_manifest
+from codeclm.data_prep.shards import read_prepared
 from codeclm.evaluation import asr, speech
 from codeclm.evaluation.items import Key, Results, Row
 
@@ -30,6 +32,7 @@ class Scorer:
         self.items = speech.Items.pick(
             utterances, comparison.sentences, comparison.clones, comparison.hard
         )
+        self.diagnosed = comparison.diagnosed
         recognizer = asr.load_asr(comparison.asr)
         self.judge = speech.Judge(recognizer)
         self.facts = {"asr": recognizer.version}
@@ -52,7 +55,13 @@ class Scorer:
         mark = checkpoint.fingerprint(checkpoint.load(training.final).tensors)
         tts = codeclm.load_tts(training.final, training.load().codec)
         tts.speak("This warms up.", seed=0)
-        tasks = speech.of_model(self.items, self.judge, tts, keep=training.folder / "audio")
+        tasks = [*speech.of_model(self.items, self.judge, tts, keep=training.folder / "audio")]
+        pairs = self.items.sentences[: self.diagnosed]
+        if pairs:
+            config = training.load()
+            prepared = read_prepared(config.data, config.tokens)
+            found = {item.id: item for item in prepared.items}
+            tasks += diagnose.tasks(pairs, found, self.judge, tts)
         return self._rows(training.name, {"model": mark}, tasks)
 
     def _rows(self, name: str, facts: dict[str, Any], tasks: Iterable[speech.Task]) -> list[Row]:

@@ -13,6 +13,11 @@ from codeclm.evaluation.stats import Interval
 
 Cells = dict[str, str]
 
+LED = {
+    "led": "led by the truth",
+    "true first": "stream 0 true, others predicted",
+    "true rest": "stream 0 predicted, others true",
+}
 WHERE = {"sentences": "seen voices", "clones": "unseen voices", "hard": "hard set"}
 
 
@@ -75,11 +80,24 @@ def made(training: Training) -> Cells:
     return cells
 
 
+def diagnosis(rows: Sequence[Row]) -> Cells:
+    """Word errors of the same sentences, said freely and led, and with streams exchanged."""
+    led = {kind: [row for row in rows if row["kind"] == kind] for kind in LED}
+    ids = {row["id"] for row in led["led"]}
+    free = [row for row in rows if row["part"] == "sentences" and row["id"] in ids]
+    groups = {"free": free} | {LED[kind]: own for kind, own in led.items()}
+    return {
+        f"WER, {name}": stats.ratio(column(own, "errors"), column(own, "words")).percent()
+        for name, own in groups.items()
+        if own
+    }
+
+
 def guarded(rows: Sequence[Row]) -> Cells:
     """How often the guards stepped in."""
     total: Counter[str] = Counter()
     for row in rows:
-        total.update(json.loads(row["interventions"]))
+        total.update(json.loads(row["interventions"] or "{}"))
     kinds = ", ".join(f"{kind} {count}" for kind, count in total.most_common())
     return {"guards stepped in": kinds or "never"}
 

@@ -234,7 +234,7 @@ class TTS:
         counts: Counter[str],
     ) -> Talk:
         """Sentences to give to an engine."""
-        voice, how = voice or next(iter(self.voices.values()), None), self._how(sampling)
+        voice, how = voice or next(iter(self.voices.values()), None), self.how(sampling)
         known, tokens = None, None
         if voice is not None:
             known, tokens = self.prepare(voice), self.sound.enter(voice)
@@ -274,8 +274,8 @@ class TTS:
             for heard in engine.step():
                 yield from heard.frames.T
 
-    def _how(self, sampling: Drawing | None) -> How:
-        """One sampling for each stream."""
+    def how(self, sampling: Drawing | None = None) -> How:
+        """One sampling for each stream; None: as the model was made to."""
         given = self.sampling if sampling is None else sampling
         rows = self.network.grid.rows
         each = (given,) * rows if isinstance(given, Sampling) else tuple(given)

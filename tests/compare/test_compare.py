@@ -65,6 +65,7 @@ def config(runs, tiny, tmp_path, corpus):
     comparison = {
         "name": "toys", "data": str(runs / "data"), "corpus": str(corpus), "cells": cells,
         "training": {"steps": 2}, "sentences": 2, "clones": 2, "hard": False,
+        "diagnosed": 1,
     }  # fmt: skip
     path = tmp_path / "compare.yaml"
     path.write_text(json.dumps(comparison))
@@ -110,6 +111,16 @@ def test_every_cell_is_one_command_and_seeds_are_told_apart(config, tmp_path):
 
 def row(part, kind, name, **cells):
     return {"part": part, "kind": kind, "id": name, "failures": "", **cells}
+
+
+def test_sentences_said_freely_stand_beside_the_same_ones_led():
+    own = [row("sentences", "spoken", name, errors="1", words="4") for name in "ab"]
+    own += [row("diagnosis", kind, "b", errors="0", words="4") for kind in ("led", "true rest")]
+    assert table.diagnosis(own) == {
+        "WER, free": "25.0 % [25.0, 25.0]",
+        "WER, led by the truth": "0.0 % [0.0, 0.0]",
+        "WER, stream 0 predicted, others true": "0.0 % [0.0, 0.0]",
+    }
 
 
 def test_the_figures_of_the_table():

@@ -1,0 +1,129 @@
+"""Where a cell loses: led through true recordings, with true and predicted streams exchanged.
+
+Led by the truth, a model draws every step from what was really said before it (teacher forcing):
+what it then says wrong is not the fault of earlier mistakes. With stream 0 true and the others
+predicted, and the other way round, one hears which of them the mistakes are in.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codeclm.corpus import Utterance
+from codeclm.data_prep.shards import Item
+from codeclm.evaluation.items import Row
+from codeclm.evaluation.speech import Judge, Task
+from codeclm.tts.engine import How
+from codeclm.tts.generate import TTS
+from codeclm.tts.network import TorchNetwork
+from codeclm.tts.past import Past
+
+Array = NDArray[Any]
+
+
+def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
+    """The token matrix [K, T] that a model draws when it is led through an utterance.
+
+    Passes that fill in later streams are given the first one as it is true.
+    """
+    grid, tokens = network.grid, item.tokens.numpy()
+    tokens = tokens if tokens.dtype.kind == "f" else tokens.astype(np.int64)
+    slots, frames = network.pack(tokens), tokens.shape[1]
+    text, past = network.text(item.ids), Past(seed)
+    rows = 2 if network.twice(how) else 1
+    caches = [network.start() for _ in range(rows)]
+    if not network.streamed:
+        network.read(text, caches[0])
+    cache = network.join(caches)
+    sounding = np.repeat(np.arange(len(item.durations)), item.durations)
+    begins = np.cumsum(item.durations) - item.durations
+    said = np.zeros_like(tokens)
+    states: list[Any] = []
+    before = np.full_like(slots[0], network.marks[0])
+    for step, wanted in enumerate(slots):
+        first = step // grid.period * grid.patch
+        places = [_place(first + i, sounding, begins, network.streamed) for i in range(grid.patch)]
+        token, age = (np.array([value, *[-1] * (rows - 1)]) for value in places[0])
+        given = np.stack([before] * rows), np.full(rows, step), [text] * rows
+        state = network.step(*given, token, np.maximum(age, 0), cache)
+        for inside, place in enumerate(places):
+            token, age = (np.array([value, *[-1] * (rows - 1)]) for value in place)
+            network.advance(state, inside, [text] * rows, token, np.maximum(age, 0))
+        streams, cells = (np.array(part) for part in grid.cells(step))
+        early, late = network.marks
+        marks = np.where(cells < 0, early, np.where(cells >= frames, late, 0))
+        drawn = network.draw(state, range(rows), marks.tolist(), streams.tolist(), how, [past])[0]
+        known = marks == 0
+        said[streams[known], cells[known]] = drawn[known]
+        past.remember(wanted, [-1] * len(streams))
+        if network.drawn < grid.slots:
+            states.append(network.states(state, range(rows)))
+        before = wanted
+    if states:
+        done = network.finish(states, _opened(slots, network.drawn), how, past).T
+        said[network.drawn :] = done[network.drawn :, :frames]
+    return said
+
+
+def _place(frame: int, sounding: Array, begins: Array, streamed: bool) -> tuple[int, int]:
+    """The token that sounds in a frame and since how many frames; none past the end."""
+    if not streamed or frame >= len(sounding):
+        return -1, 0
+    token = int(sounding[frame])
+    return token, frame - int(begins[token])
+
+
+def _opened(slots: Array, drawn: int) -> Array:
+    """True steps [S, C] with those slots open that passes fill in."""
+    opened = slots.copy()
+    opened[:, drawn:] = -1
+    return opened
+
+
+def exchanged(tts: TTS, item: Item) -> dict[str, Array]:
+    """Token matrices [K, T] by what in them is true.
+
+    `led` is all predicted, `true first` has the true stream 0, `true rest` all others; a model of
+    latents has no streams to exchange.
+    """
+    assert isinstance(tts.network, TorchNetwork)
+    said = led(tts.network, item, tts.how())
+    true = item.tokens.numpy().astype(said.dtype)
+    if said.dtype.kind == "f":
+        return {"led": said}
+    first, rest = said.copy(), said.copy()
+    first[0], rest[1:] = true[0], true[1:]
+    return {"led": said, "true first": first, "true rest": rest}
+
+
+def tasks(
+    pairs: Sequence[tuple[Utterance, Utterance]], items: dict[str, Item], judge: Judge, tts: TTS
+) -> Iterator[Task]:
+    """Rows of every exchange of the utterances that are prepared.
+
+    Args:
+        pairs: (target, voice) utterances.
+        items: prepared ones by id.
+        judge: hears what comes of them.
+        tts: the cell.
+    """
+    found: dict[str, dict[str, Array]] = {}
+
+    def row(target: Utterance, voice: Utterance, kind: str) -> Row:
+        if target.id not in found:
+            found.clear()
+            found[target.id] = exchanged(tts, items[target.id])
+        wav, _ = tts.sound.decode(found[target.id][kind], None, last=True)
+        sound = torch.from_numpy(wav)[None]
+        said = judge.words(target.text, sound, tts.sample_rate, target.language)
+        return said | judge.voice(sound, voice, tts.sample_rate)
+
+    latents = np.isnan(tts.network.marks[0])
+    for target, voice in pairs:
+        if target.id in items:
+            for kind in ("led",) if latents else ("led", "true first", "true rest"):
+                yield ("diagnosis", kind, target.id), partial(row, target, voice, kind)
