@@ -56,6 +56,8 @@ def _heard(
 def _hear(utterance: Utterance, rates: Sequence[int]) -> Sounds | str:
     try:
         sounds = {rate: read_audio(utterance, rate) for rate in rates}
+    except ConnectionError:
+        raise  # no fault of the sound, and a reason to stop: who is skipped is skipped for good
     except (ValueError, OSError) as error:
         return f"unreadable: {error}"
     fault = usable(utterance, sounds[rates[0]], rates[0])

@@ -33,6 +33,7 @@ from codeclm.data_prep.text import (
 )
 from codeclm.data_prep.tokenize import Part, Target, check_skipped, plain, tokenize_all
 from codeclm.files import write_text
+from codeclm.remote import AnyPath, Named
 
 MadeT = TypeVar("MadeT")
 
@@ -41,10 +42,10 @@ class Preparation(Config):
     """What to prepare.
 
     Attributes:
-        manifest: the corpus: JSON lines, or any other kind that `codeclm.corpus` reads.
+        manifest: path or URL of the corpus: JSON lines, or whatever `codeclm.corpus` reads.
         codec: name, folder or hub name.
         codecs: several, instead of `codec`.
-        out: folder of the prepared corpus.
+        out: folder of the prepared corpus, path or URL.
         tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
         pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
         vocabulary: pieces of a sentencepiece tokenizer, which is trained on the corpus.
@@ -60,10 +61,10 @@ class Preparation(Config):
         device: where the codecs run: `cpu`, `cuda`.
     """
 
-    manifest: Path
+    manifest: Named
     codec: str | None = None
     codecs: tuple[str, ...] = ()
-    out: Path
+    out: Named
     tokenizer: str = "phonemes"
     pretrained: str | None = None
     vocabulary: int = 512
@@ -80,7 +81,7 @@ class Preparation(Config):
     seed: int = 0
 
 
-def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
+def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPath:
     """Prepares the corpus; returns the folder."""
     config = load_config(Preparation, config_path, overrides)
     utterances = read_manifest(config.manifest)
@@ -166,7 +167,7 @@ def _codecs(config: Preparation) -> dict[str, tuple[str, CodecSpec]]:
     return found
 
 
-def _before(out: Path, made_with: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _before(out: AnyPath, made_with: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The codecs that are done; a report of anything else is no longer true and goes."""
     path = out / "report.json"
     if not path.exists():
@@ -233,7 +234,7 @@ def _parts(
     config: Preparation,
     utterances: list[Utterance],
     codecs: dict[str, tuple[str, CodecSpec]],
-    folder: Path,
+    folder: AnyPath,
 ) -> list[Part]:
     """The corpus cut into the shards to make."""
     parts = []
@@ -249,8 +250,8 @@ def _parts(
 
 def _finish(
     config: Preparation,
-    out: Path,
-    shards: list[Path],
+    out: AnyPath,
+    shards: list[AnyPath],
     spec: CodecSpec,
     texts: Texts,
     known: Iterable[dict[str, Any]],

@@ -20,7 +20,6 @@ Every file is written to a temporary name and renamed, so that a file which is t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from codeclm.codecs.base import CodecSpec
 from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.files import write_tensors
+from codeclm.remote import AnyPath, local, place
 
 NOBODY: Mapping[str, str] = {}
 
@@ -80,7 +80,7 @@ class Header:
 
 
 def write_shard(
-    path: Path,
+    path: AnyPath,
     ids: Sequence[str],
     rows: Sequence[Tensor],
     spec: CodecSpec,
@@ -99,7 +99,7 @@ def write_shard(
 
 
 def read_header(
-    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+    path: AnyPath, ids: Sequence[str] | None = None, fingerprint: str | None = None
 ) -> Header:
     """What a shard says of itself.
 
@@ -107,7 +107,7 @@ def read_header(
         ValueError: the tokens are of other utterances than `ids`, or other weights than
             `fingerprint`.
     """
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         made = json.loads(file.metadata()["made"])
         frames = file.get_tensor("frames").tolist()
     spec, skipped = CodecSpec.from_dict(made["spec"]), made.get("skipped", {})
@@ -126,7 +126,7 @@ def read_header(
 
 
 def read_shard(
-    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+    path: AnyPath, ids: Sequence[str] | None = None, fingerprint: str | None = None
 ) -> tuple[CodecSpec, list[str], list[Tensor]]:
     """The spec, the utterance ids and the token matrices [rows, T] of a shard.
 
@@ -134,21 +134,22 @@ def read_shard(
         ValueError: as `read_header`.
     """
     header = read_header(path, ids, fingerprint)
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         tokens = file.get_tensor("latents" if header.spec.latent_dims else "codes")
     return header.spec, header.ids, list(tokens.split(header.frames, dim=1))
 
 
-def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
+def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
     """Reads a corpus that `codeclm prep` finished.
 
     Args:
-        folder: which it wrote.
+        folder: which it wrote; may be a URL.
         codec: whose tokens, by the name in its spec; there is no need to say it if there is one.
 
     Raises:
         ValueError: the corpus is not finished, or has no tokens, or not those alone, of `codec`.
     """
+    folder = place(folder)
     codecs = prepared_codecs(folder)
     if codec is None and len(codecs) > 1:
         raise ValueError(
@@ -187,7 +188,7 @@ def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
     return Prepared(spec, tokenizer, items, scale)
 
 
-def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:
+def prepared_codecs(folder: AnyPath) -> dict[str, dict[str, Any]]:
     """The codecs whose tokens a finished corpus holds, each with where they lie and their scale."""
     path = folder / "report.json"
     if not path.exists():
@@ -199,15 +200,15 @@ def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(report["codecs"])
 
 
-def read_durations(path: Path) -> Tensor:
+def read_durations(path: AnyPath) -> Tensor:
     """The `durations` [sum L] of a shard."""
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         flat: Tensor = file.get_tensor("durations")
     return flat
 
 
-def _shards(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.safetensors"))
+def _shards(folder: AnyPath) -> list[AnyPath]:
+    found: list[AnyPath] = sorted(folder.glob("*.safetensors"), key=str)
     if not found:
         raise ValueError(f"no shards in {folder}: run `codeclm prep` again")
     return found

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
@@ -21,6 +20,7 @@ from codeclm.corpus import Utterance
 from codeclm.data_prep.distribute import Engine, spread
 from codeclm.data_prep.encode import encode, one_processor, read_ahead
 from codeclm.data_prep.shards import read_header, write_shard
+from codeclm.remote import AnyPath
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Target:
 
     given: str
     spec: CodecSpec
-    path: Path
+    path: AnyPath
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def tokenize(part: Part) -> Made:
         _make(part, missing)
     path = part.targets[0].path
     header = read_header(path)
-    for other in sorted(path.parent.parent.glob(f"*/{path.name}")):  # of any codec
-        if read_header(other).ids != header.ids:
+    for folder in path.parent.parent.glob("*"):  # of any codec
+        other = folder / path.name
+        if other != path and other.exists() and read_header(other).ids != header.ids:
             raise ValueError(
                 f"{path} and {other} are not of the same utterances: the corpus or its sound "
                 "changed since one was made; prepare it into another folder"

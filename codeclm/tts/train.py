@@ -25,6 +25,7 @@ from codeclm.codecs import CodecSpec, codec_of
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import Prepared, read_prepared
 from codeclm.learner import Learner
+from codeclm.remote import Named
 from codeclm.training import Run, Tracker, cosine, set_rate
 from codeclm.tts.data import Sequences
 from codeclm.tts.distill import Distillation, Teacher
@@ -41,7 +42,7 @@ class TtsTraining(Config):
     """A training of a speech model.
 
     Attributes:
-        data: folder that `codeclm prep` wrote.
+        data: folder that `codeclm prep` wrote, path or URL.
         tokens: the codec whose tokens to learn, where the folder has those of several.
         out: folder of the run; the finished model is its sub-folder `final`.
         init: a finished model of the same sizes to begin with.
@@ -65,7 +66,7 @@ class TtsTraining(Config):
     """
 
     name: str
-    data: Path
+    data: Named
     tokens: str | None = None
     out: Path
     init: Path | None = None
