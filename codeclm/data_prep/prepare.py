@@ -20,7 +20,7 @@ from codeclm.corpus import Utterance, read_manifest
 from codeclm.data_prep.distribute import Engine
 from codeclm.data_prep.durations import Texts, grid, time_texts
 from codeclm.data_prep.report import summary, survey, usage, write_report
-from codeclm.data_prep.shards import read_shard
+from codeclm.data_prep.shards import Precision, read_shard
 from codeclm.data_prep.splits import Splits, leaks, split
 from codeclm.data_prep.text import (
     Bytes,
@@ -59,6 +59,7 @@ class Preparation(Config):
         readers: threads of a worker that read sound.
         batch_seconds: of sound that a codec encodes at once.
         device: where the codecs run: `cpu`, `cuda`.
+        precision: `fp32`, or `bf16`, which is faster on some processors and gives other tokens.
     """
 
     manifest: Named
@@ -78,6 +79,7 @@ class Preparation(Config):
     readers: int = Field(default=2, ge=1)
     batch_seconds: float = Field(default=30.0, gt=0)
     device: str = "cpu"
+    precision: Precision = "fp32"
     seed: int = 0
 
 
@@ -244,7 +246,8 @@ def _parts(
             for name, (given, spec) in codecs.items()
         )
         some = tuple(utterances[first : first + config.shard])
-        parts.append(Part(some, targets, config.batch_seconds, config.readers, config.device))
+        how = (config.batch_seconds, config.readers, config.device, config.precision)
+        parts.append(Part(some, targets, *how))
     return parts
 
 

@@ -20,7 +20,7 @@ Every file is written to a temporary name and renamed, so that a file which is t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -33,6 +33,7 @@ from codeclm.files import write_tensors
 from codeclm.remote import AnyPath, local, place
 
 NOBODY: Mapping[str, str] = {}
+Precision = Literal["fp32", "bf16"]  # what tokens are computed in
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Header:
     ids: list[str]
     frames: list[int]
     skipped: dict[str, str]
+    precision: Precision = "fp32"
 
 
 def write_shard(
@@ -85,6 +87,7 @@ def write_shard(
     rows: Sequence[Tensor],
     spec: CodecSpec,
     skipped: Mapping[str, str] = NOBODY,
+    precision: Precision = "fp32",
 ) -> None:
     """Writes one shard: the ids of its utterances and their token matrices [rows, T]."""
     name, kind = ("latents", torch.float16) if spec.latent_dims else ("codes", torch.int16)
@@ -94,6 +97,7 @@ def write_shard(
         "frames": torch.tensor([matrix.shape[1] for matrix in rows], dtype=torch.int32),
     }
     made = {"spec": spec.to_dict(), "ids": list(ids), "skipped": dict(skipped)}
+    made["precision"] = precision
     # One entry: safetensors keeps no order between several, and a shard's bytes must not vary.
     write_tensors(path, tensors, {"made": json.dumps(made)})
 
@@ -111,7 +115,7 @@ def read_header(
         made = json.loads(file.metadata()["made"])
         frames = file.get_tensor("frames").tolist()
     spec, skipped = CodecSpec.from_dict(made["spec"]), made.get("skipped", {})
-    header = Header(spec, made["ids"], frames, skipped)
+    header = Header(spec, made["ids"], frames, skipped, made.get("precision", "fp32"))
     if fingerprint not in (None, header.spec.fingerprint):
         raise ValueError(
             f"{path} holds tokens of {header.spec.name} {header.spec.fingerprint}, not of "
