@@ -53,7 +53,8 @@ class Remote:
 
     @property
     def parent(self) -> "Remote":
-        return Remote(self.url.rpartition("/")[0])
+        protocol, _, path = self.url.partition("://")
+        return Remote(f"{protocol}://{posixpath.dirname(path)}")
 
     def with_name(self, name: str) -> "Remote":
         return self.parent / name
@@ -203,6 +204,6 @@ def _open(url: str) -> tuple[Any, str]:
         raise ImportError(
             f"{protocol}:// needs a library of its own: pip install {' '.join(needed) or library}"
         ) from None
-    except ValueError as error:
+    except Exception as error:  # fsspec's, and those of protocols that need more than a URL
         raise ValueError(f"{url}: {error}; write a path, or s3://, gs://, hf:// ...") from None
     return store, path

@@ -232,10 +232,10 @@ def _locate(folder: AnyPath, name: str, shard: str | None) -> Place:
 
 def exists(path: AnyPath) -> bool:
     """Whether there is such a file; a name that no file can have is no error."""
-    if isinstance(path, Remote):
-        return path.is_listed()
     try:
-        return path.is_file()
+        return path.is_listed() if isinstance(path, Remote) else path.is_file()
+    except ConnectionError:
+        raise
     except (OSError, ValueError):  # too long, NUL inside
         return False
 

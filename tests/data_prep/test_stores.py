@@ -112,15 +112,17 @@ def test_rows_may_lie_anywhere(store, tmp_path):
         {"audio": str(tmp_path / "here.flac")},
         {"audio": "gone.flac"},
         {"audio": "memory://b/gone.flac"},
+        {"audio": "nope://b/gone.flac"},
     ]
     rows = [{"text": "A.", "speaker": "x", "id": str(i)} | p for i, p in enumerate(places)]
     store.pipe_file("/a/rows.jsonl", "\n".join(map(json.dumps, rows)).encode())
     (tmp_path / "rows.jsonl").write_text(json.dumps(rows[1]))
-    *found, gone, away = (row.found for row in read_rows("memory://a/rows.jsonl"))
+    *found, gone, away, nowhere = (row.found for row in read_rows("memory://a/rows.jsonl"))
     assert found[2].audio == Member(Remote("memory://b/s.tar"), "z.flac")
     assert all(read_audio(u, 16_000).shape == (1, 800) for u in found)
     assert "no audio file 'memory://a/gone.flac'" in str(gone)
     assert isinstance(away, BadRow)
+    assert isinstance(nowhere, BadRow)
     assert read_manifest(tmp_path / "rows.jsonl")[0].audio == found[1].audio
     with pytest.raises(ValueError, match=r"no manifest at memory://a/other\.jsonl"):
         read_manifest("memory://a/other.jsonl")
