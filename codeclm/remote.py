@@ -88,7 +88,9 @@ class Remote:
         """Files and folders in this folder whose names match."""
         try:
             with self._store() as (store, path):
-                names = {each.rstrip("/").rpartition("/")[2] for each in store.ls(path, False)}
+                names = {
+                    each.rstrip("/").rpartition("/")[2] for each in store.ls(path, detail=False)
+                }
         except FileNotFoundError:
             return []
         return [self / name for name in sorted(fnmatch.filter(names, pattern))]
@@ -106,7 +108,7 @@ class Remote:
 
     def read_bytes(self, begin: int | None = None, end: int | None = None) -> bytes:
         with self._store() as (store, path):
-            return bytes(store.cat_file(path, begin, end))
+            return bytes(store.cat_file(path, start=begin, end=end))
 
     def read_text(self, encoding: str) -> str:
         return self.read_bytes().decode(encoding)
