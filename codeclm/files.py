@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, here or in a store."""
+"""Files that are there whole or not at all, here or in a store; their folders come with them."""
 
 import os
 import tempfile
@@ -37,5 +37,6 @@ def _fresh(path: AnyPath) -> Iterator[Path]:
             yield Path(folder, path.name)
             path.upload(Path(folder, path.name))
     else:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield path.with_name(path.name + ".tmp")
         os.replace(path.with_name(path.name + ".tmp"), path)

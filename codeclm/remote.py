@@ -62,9 +62,6 @@ class Remote:
     def absolute(self) -> "Remote":
         return self
 
-    def mkdir(self, parents: bool = True, exist_ok: bool = True) -> None:
-        """Nothing: folders of a store come with their files."""
-
     def exists(self) -> bool:
         with self._store() as (store, path):
             return bool(store.exists(path))

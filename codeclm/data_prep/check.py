@@ -124,7 +124,6 @@ def mend(report: Report, out: Path) -> None:
         ValueError: `out` is the corpus itself, or is no JSONL file.
     """
     check_out(report.manifest, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     rows = (json.dumps(as_row(u, out.parent), ensure_ascii=False) for u in report.kept)
     write_text(out, "".join(row + "\n" for row in rows))
     write_text(beside(out), json.dumps(report.to_dict(), ensure_ascii=False, indent=1))

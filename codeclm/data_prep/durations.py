@@ -94,7 +94,6 @@ def time_texts(
     Returns:
         `unaligned`, the utterances without times, and `aligner_loss`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     made = {"text": texts.digest, "steps": steps, "seed": seed, "aligned": spec.fingerprint}
     mark = json.dumps(made)
     aligner = folder.with_name(f"{folder.name}.aligner.safetensors")

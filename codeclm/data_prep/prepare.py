@@ -118,7 +118,6 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
         "train_split": config.train_split,
         "seed": config.seed,
     }
-    out.mkdir(parents=True, exist_ok=True)
     before = _before(out, made_with)
     write_text(out / "text.jsonl", text)
     write_text(out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
@@ -239,15 +238,14 @@ def _parts(
     folder: AnyPath,
 ) -> list[Part]:
     """The corpus cut into the shards to make."""
+    how = config.batch_seconds, config.readers, config.device, config.precision
     parts = []
     for number, first in enumerate(range(0, len(utterances), config.shard)):
         targets = tuple(
             Target(given, spec, folder / plain(name) / f"{number:05d}.safetensors")
             for name, (given, spec) in codecs.items()
         )
-        some = tuple(utterances[first : first + config.shard])
-        how = (config.batch_seconds, config.readers, config.device, config.precision)
-        parts.append(Part(some, targets, *how))
+        parts.append(Part(tuple(utterances[first : first + config.shard]), targets, *how))
     return parts
 
 

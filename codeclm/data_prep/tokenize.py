@@ -131,7 +131,6 @@ def _make(part: Part, targets: Sequence[Target]) -> None:
                 wavs = [sound[codec.spec.sample_rate] for sound in sounds]
                 made += encode(codec, wavs, part.seconds, part.device, part.precision)
     for target, made in zip(targets, rows, strict=True):
-        target.path.parent.mkdir(parents=True, exist_ok=True)
         write_shard(target.path, ids, made, target.spec, skipped, part.precision)
 
 
