@@ -6,24 +6,30 @@ Every round encodes the clips from memory, as bare as can be, and then makes sha
 files: reading, checking, batches, writing. Rounds alternate, so that whatever else the machine does
 falls on both alike; the last line has the medians. `--workers` measures how work spreads instead:
 the same shards by one worker and by several, in processes or on Ray, once every worker has made its
-first (which takes the start of a process, and its libraries and codecs).
+first (which takes the start of a process, and its libraries and codecs). `--bf16` measures what
+this precision is good for: the codecs alone in both, and the share of tokens that it changes.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
+import torch
 from torch import Tensor
 
-from codeclm.codecs import load_codec
+from codeclm.codecs import Codec, load_codec
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.data_prep.distribute import spread
 from codeclm.data_prep.encode import encode, one_processor
+from codeclm.data_prep.shards import Precision
 from codeclm.data_prep.tokenize import Part, Target, tokenize
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def main() -> None:
@@ -36,6 +42,8 @@ def main() -> None:
     add("--rounds", type=int, default=5)
     add("--shard", type=int, default=100, help="clips a part, with --workers")
     add("--workers", type=int, default=1)
+    add("--readers", type=int, default=2)
+    add("--bf16", action="store_true")
     add("--engine", choices=["local", "ray"], default="local")
     args = parser.parse_args()
     utterances = read_manifest(args.manifest)[: args.clips]
@@ -48,14 +56,19 @@ def main() -> None:
         rates = {codec.spec.sample_rate for codec in codecs}
         wavs = {rate: [read_audio(u, rate) for u in utterances] for rate in rates}
 
-        def bare() -> float:
+        def bare(precision: Precision) -> float:
             begin = time.perf_counter()
-            with one_processor():
-                for codec in codecs:
-                    encode_pools(partial(encode, codec), wavs[codec.spec.sample_rate])
+            for codec in codecs:
+                encode_pools(codec, wavs[codec.spec.sample_rate], precision)
             return time.perf_counter() - begin
 
-        ways = {"codecs alone": bare, "prep": partial(shards, args, utterances, 1)}
+        if args.bf16:
+            for codec in codecs:
+                print(codec.spec.name, changed(codec, wavs[codec.spec.sample_rate]))
+            ways = {precision: partial(bare, precision) for precision in PRECISIONS}
+        else:
+            prep = partial(shards, args, utterances, 1)
+            ways = {"codecs alone": partial(bare, "fp32"), "prep": prep}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(args.rounds):
         for name, way in ways.items():
@@ -72,10 +85,23 @@ def main() -> None:
     print(f"{', '.join(args.codecs)}: hours of audio an hour: {told}; second to first {ratio:.3f}")
 
 
-def encode_pools(encoder: Callable[..., list[Tensor]], wavs: Sequence[Tensor]) -> None:
-    """As `tokenize` calls it, 64 clips at a time."""
-    for first in range(0, len(wavs), 64):
-        encoder(wavs[first : first + 64], 30.0, "cpu")
+def encode_pools(codec: Codec, wavs: Sequence[Tensor], precision: Precision) -> Tensor:
+    """As `tokenize` calls it, 64 clips at a time; the tokens [rows, sum T]."""
+    made: list[Tensor] = []
+    with one_processor():
+        for first in range(0, len(wavs), 64):
+            made += encode(codec, wavs[first : first + 64], 30.0, "cpu", precision)
+    return torch.cat(made, dim=1)
+
+
+def changed(codec: Codec, wavs: Sequence[Tensor]) -> str:
+    """What bf16 does to the tokens of a codec."""
+    exact, low = (encode_pools(codec, wavs, precision).float() for precision in PRECISIONS)
+    if codec.spec.latent_dims:
+        error = (low - exact).square().mean().sqrt() / exact.square().mean().sqrt()
+        return f"numbers off by {100 * error:.2f} % of their size"
+    shares = (low != exact).float().mean(dim=1)
+    return f"{100 * shares.mean():.2f} % changed, of the first codebook {100 * shares[0]:.2f} %"
 
 
 def shards(args: argparse.Namespace, utterances: Sequence[Utterance], workers: int) -> float:
@@ -90,7 +116,8 @@ def shards(args: argparse.Namespace, utterances: Sequence[Utterance], workers: i
                 )
                 for name in args.codecs
             )
-            parts.append(Part(tuple(utterances[first : first + size]), targets))
+            some = tuple(utterances[first : first + size])
+            parts.append(Part(some, targets, readers=args.readers))
         begin = time.perf_counter()
         ends = [time.perf_counter() for _ in spread(tokenize, parts, args.engine, workers)]
     if args.workers == 1:

@@ -49,6 +49,7 @@ def test_foundations_import_no_room():
         "learner",
         "whisper",
         "files",
+        "remote",
     ):
         assert not list(imported_rooms(PACKAGE / f"{name}.py")), name
 

@@ -14,11 +14,11 @@ stays where it is until `read_audio` asks for it; a list of utterances holds nam
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from codeclm.corpus import huggingface, lhotse, ljspeech, rows
 from codeclm.corpus.sound import read_audio, sound_info
 from codeclm.corpus.utterance import DATASET, BadRow, DatasetRow, Member, Row, Utterance
+from codeclm.remote import AnyPath, Remote, forget_listings, place
 
 __all__ = [
     "BadRow",
@@ -35,7 +35,7 @@ __all__ = [
 _SHOWN = 30  # bad rows listed in full; the rest is counted
 
 
-def read_manifest(manifest: str | Path) -> list[Utterance]:
+def read_manifest(manifest: str | AnyPath) -> list[Utterance]:
     """All utterances of a corpus. One ValueError lists every bad row and its remedy."""
     utterances: list[Utterance] = []
     problems: list[str] = []
@@ -63,22 +63,24 @@ def read_manifest(manifest: str | Path) -> list[Utterance]:
     return utterances
 
 
-def read_rows(manifest: str | Path) -> Iterator[Row]:
+def read_rows(manifest: str | AnyPath) -> Iterator[Row]:
     """Every row of a manifest in its order, the bad ones too.
 
     Raises:
         ValueError: there is no such manifest, or it is of no kind that is known.
         ImportError: it needs a library that is not installed.
+        ConnectionError: the store of a URL cannot be asked.
     """
-    name, path = str(manifest), Path(manifest)
-    if name.startswith(DATASET):
+    name, path = str(manifest), place(manifest)
+    if name.startswith(DATASET) and not isinstance(path, Remote):
         return huggingface.read(name)
+    forget_listings()
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
         raise ValueError(
-            f"no manifest at {path}: give a JSONL or CSV file, the folder of a corpus, or "
-            "hf:owner/name"
+            f"no manifest at {path}: give a JSONL or CSV file, the folder of a corpus, a "
+            "URL, or hf:owner/name"
         )
     if ljspeech.is_ljspeech(path):
         return ljspeech.read(path)
@@ -89,8 +91,8 @@ def read_rows(manifest: str | Path) -> Iterator[Row]:
     return rows.read_jsonl(path)
 
 
-def _read_folder(path: Path) -> Iterator[Row]:
-    if huggingface.is_saved(path):
+def _read_folder(path: AnyPath) -> Iterator[Row]:
+    if not isinstance(path, Remote) and huggingface.is_saved(path):
         return huggingface.read(f"{DATASET}{path}")
     if ljspeech.is_ljspeech(path / "metadata.csv"):
         return ljspeech.read(path / "metadata.csv")

@@ -2,14 +2,20 @@
 
 Lhotse itself makes its objects from each line. An utterance is one supervision: its part of the
 recording, its channel, its text (the normalized one where the corpus has one).
+
+In a Shar folder the sound of `cuts.000007.jsonl.gz` lies in `recording.000007.tar`, a member a cut.
+`CutSet.from_shar` would hand it over with the cuts, in their order; here it stays where it is, like
+that of every corpus, so that any process can read any utterance.
 """
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from codeclm.corpus import tar
 from codeclm.corpus.rows import json_object, lines
-from codeclm.corpus.utterance import BadRow, Row, Utterance, exists, string
+from codeclm.corpus.utterance import BadRow, Member, Row, Utterance, exists, string
+from codeclm.remote import AnyPath, place
 
 # Lhotse's recipes write the names of languages out.
 LANGUAGES = {
@@ -20,17 +26,19 @@ LANGUAGES = {
     "marathi": "mr", "gujarati": "gu", "kannada": "kn", "malayalam": "ml", "turkish": "tr",
 }  # fmt: skip
 _PARTS = {"supervisions", "tracks"}  # of a cut, and of one that was mixed or padded
+_SHAR_SOUND = ("flac", "wav", "opus", "mp3", "ogg", "original")  # how its members end
+_SHAR = re.compile(r"cuts(\.\d+)?\.jsonl(\.gz)?")
 SPLITS = {"dev": "dev", "valid": "dev", "validation": "dev", "test": "test", "eval": "test"}
 
 
 class Part(NamedTuple):
     """Supervisions and the recordings they speak of, or cuts, which hold both."""
 
-    path: Path
-    recordings: Path | None
+    path: AnyPath
+    recordings: AnyPath | None
 
 
-def is_cuts(path: Path) -> bool:
+def is_cuts(path: AnyPath) -> bool:
     """Whether the first line of a JSONL file is a Lhotse cut."""
     first = next(lines(path), (0, ""))[1]
     try:
@@ -39,19 +47,23 @@ def is_cuts(path: Path) -> bool:
         return False
 
 
-def manifests(folder: Path) -> list[Part]:
+def manifests(folder: AnyPath) -> list[Part]:
     """The manifests in a folder: supervisions with recordings beside them, else cuts.
 
     Raises:
         ValueError: there are supervisions without their recordings.
     """
     parts = []
-    for path in sorted(folder.glob("*supervisions*.jsonl*")):
+    for path in _found(folder, "*supervisions*.jsonl*"):
         recordings = path.with_name(path.name.replace("supervisions", "recordings"))
         if not recordings.is_file():
             raise ValueError(f"{path}: no {recordings.name} beside it")
         parts.append(Part(path, recordings))
-    return parts or [Part(path, None) for path in sorted(folder.glob("*cuts*.jsonl*"))]
+    return parts or [Part(path, None) for path in _found(folder, "*cuts*.jsonl*")]
+
+
+def _found(folder: AnyPath, pattern: str) -> list[AnyPath]:
+    return sorted(folder.glob(pattern), key=str)
 
 
 def read_part(part: Part) -> Iterator[Row]:
@@ -82,7 +94,7 @@ def read_part(part: Part) -> Iterator[Row]:
         yield Row(str(part.path), number, found)
 
 
-def read_cuts(path: Path) -> Iterator[Row]:
+def read_cuts(path: AnyPath) -> Iterator[Row]:
     """Every supervision of every cut."""
     for number, line in lines(path):
         try:
@@ -128,9 +140,10 @@ def _lhotse(line: str | BadRow, *kinds: str) -> Any:
     return found
 
 
-def _utterance(path: Path, recording: Any, supervision: Any, cut: Any = None) -> Utterance:
+def _utterance(path: AnyPath, recording: Any, supervision: Any, cut: Any = None) -> Utterance:
     """The utterance of a supervision; its times count from the beginning of the cut, if any."""
-    words = path.name.split(".jsonl")[0].replace("-", "_").split("_")
+    name = path.parent.name if _SHAR.fullmatch(path.name) else path.name.split(".jsonl")[0]
+    words = name.replace("-", "_").split("_")
     custom = supervision.custom or {}
     start, duration = supervision.start, supervision.duration
     if cut is not None:  # what lies outside the cut was cut away
@@ -142,7 +155,7 @@ def _utterance(path: Path, recording: Any, supervision: Any, cut: Any = None) ->
     try:
         if not duration > 0:
             raise BadRow("wrong duration", f"the supervision lasts {duration} s: cut it again")
-        file, channel = _source(path, recording, supervision.channel)
+        file, channel = _source(path, recording, supervision.channel, cut)
         return Utterance(
             id=string({"id": supervision.id}, "id"),
             text=string({"text": custom.get("normalized_text") or supervision.text}, "text"),
@@ -159,13 +172,19 @@ def _utterance(path: Path, recording: Any, supervision: Any, cut: Any = None) ->
         raise
 
 
-def _source(path: Path, recording: Any, channel: int | list[int]) -> tuple[Path, int | None]:
+def _source(
+    path: AnyPath, recording: Any, channel: int | list[int], cut: Any
+) -> tuple[AnyPath | Member, int | None]:
     """The file that holds a channel of a recording, and the number of the channel in it."""
     wanted = channel if isinstance(channel, list) else [channel]
     source = next((s for s in recording.sources if set(wanted) <= set(s.channels)), None)
     if source is None:
         raise BadRow("missing file", f"recording {recording.id!r} has no file of channel {channel}")
-    if source.type != "file":
+    alone = len(source.channels) == 1 or len(wanted) > 1
+    number = None if alone else source.channels.index(wanted[0])
+    if source.type == "shar" and cut is not None:
+        return _member(path, cut.id), number
+    if source.type not in ("file", "url"):
         raise BadRow(
             "missing file",
             f"recording {recording.id!r} is kept as {source.type!r}: store its cuts in files, with "
@@ -178,8 +197,20 @@ def _source(path: Path, recording: Any, channel: int | list[int]) -> tuple[Path,
             "with `CutSet.save_audios`",
         )
     # Lhotse means a relative path to begin where it runs; a corpus that was moved, at its manifest.
-    for file in (Path(source.source), path.parent / source.source):
+    for file in (place(source.source), place(source.source, path.parent)):
         if exists(file):
-            alone = len(source.channels) == 1 or len(wanted) > 1
-            return file, None if alone else source.channels.index(wanted[0])
+            return file, number
     raise BadRow("missing file", f"no audio file {source.source}: prepare the corpus again")
+
+
+def _member(path: AnyPath, cut: str) -> Member:
+    """The sound of a cut in the Shar folder of its manifest."""
+    shard = path.with_name(path.name.replace("cuts", "recording", 1).split(".jsonl")[0] + ".tar")
+    try:
+        members = tar.index(shard)
+    except ValueError as error:
+        raise BadRow("missing file", f"{error}: copy the folder again") from None
+    for name in (f"{cut}.{kind}" for kind in _SHAR_SOUND):
+        if name in members:
+            return Member(shard, name)
+    raise BadRow("missing file", f"no sound of cut {cut!r} in {shard}: copy the folder again")

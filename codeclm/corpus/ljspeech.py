@@ -4,19 +4,19 @@ There is one speaker, called as the folder is. The normalized text is taken wher
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from codeclm.corpus.rows import lines
 from codeclm.corpus.tar import is_plain
 from codeclm.corpus.utterance import BadRow, Row, Utterance, parse, short
+from codeclm.remote import AnyPath
 
 
-def is_ljspeech(path: Path) -> bool:
+def is_ljspeech(path: AnyPath) -> bool:
     """Whether it is the metadata of such a corpus."""
     return path.name == "metadata.csv" and (path.parent / "wavs").is_dir()
 
 
-def read(path: Path) -> Iterator[Row]:
+def read(path: AnyPath) -> Iterator[Row]:
     """Every row of the metadata."""
     for number, line in lines(path):
         try:
@@ -25,7 +25,7 @@ def read(path: Path) -> Iterator[Row]:
             yield Row(str(path), number, bad)
 
 
-def _utterance(line: str | BadRow, folder: Path) -> Utterance:
+def _utterance(line: str | BadRow, folder: AnyPath) -> Utterance:
     if isinstance(line, BadRow):
         raise line
     id, *texts = (cell.strip() for cell in line.split("|"))
@@ -36,4 +36,4 @@ def _utterance(line: str | BadRow, folder: Path) -> Utterance:
     if not is_plain(id):
         raise BadRow("bad value", f"the id is {short(id)}: write the name of a file in wavs/", id)
     row = {"id": id, "audio": f"wavs/{id}.wav", "text": texts[-1] or texts[0]}
-    return parse({**row, "speaker": folder.resolve().name}, folder)
+    return parse({**row, "speaker": folder.absolute().name}, folder)

@@ -10,10 +10,10 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from codeclm.corpus.utterance import BadRow, Row, parse, short
+from codeclm.remote import AnyPath, local
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NUMBERS = {"duration": float, "start": float, "channel": int}
@@ -22,7 +22,7 @@ LONGEST = 1 << 20  # bytes a line; a manifest is no place for sound
 Line = tuple[int, str | BadRow]
 
 
-def read_jsonl(path: Path) -> Iterator[Row]:
+def read_jsonl(path: AnyPath) -> Iterator[Row]:
     """Every row of a JSONL file; it may be gzipped."""
     for number, line in lines(path):
         try:
@@ -33,7 +33,7 @@ def read_jsonl(path: Path) -> Iterator[Row]:
             yield Row(str(path), number, found)
 
 
-def read_csv(path: Path) -> Iterator[Row]:
+def read_csv(path: AnyPath) -> Iterator[Row]:
     """Every row of a table whose first line names its columns.
 
     Raises:
@@ -57,7 +57,7 @@ def read_csv(path: Path) -> Iterator[Row]:
             yield Row(str(path), number, found)
 
 
-def lines(path: Path) -> Iterator[Line]:
+def lines(path: AnyPath) -> Iterator[Line]:
     """The lines of a UTF-8 file that are not empty, numbered from 1, without their ends."""
     with _open(path) as file:
         number = 0
@@ -132,7 +132,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
         ) from None
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: AnyPath) -> BinaryIO:
     if path.suffix != ".gz":
-        return path.open("rb")
-    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.open(path))))
+        return local(path).open("rb")
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.open(local(path)))))

@@ -2,7 +2,7 @@
 
 `parse` reads the house's own form, a mapping with the names below, and `as_row` writes it again.
 
-    audio      file, relative to the manifest's folder; with `shard`, a member of that tar
+    audio      file or URL, relative to the manifest's folder; with `shard`, a member of that tar
     text       what is said
     speaker    who says it
     shard      an uncompressed tar, relative to the manifest's folder; read in place
@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from codeclm.corpus import tar
+from codeclm.remote import AnyPath, Remote, place
 
 DATASET = "hf:"  # how the name of a Hugging Face dataset begins
 
@@ -30,7 +31,7 @@ DATASET = "hf:"  # how the name of a Hugging Face dataset begins
 class Member(NamedTuple):
     """A sound in an uncompressed tar."""
 
-    tar: Path
+    tar: AnyPath
     name: str
 
 
@@ -42,7 +43,7 @@ class DatasetRow(NamedTuple):
     number: int
 
 
-Place = Path | Member | DatasetRow
+Place = AnyPath | Member | DatasetRow
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Row(NamedTuple):
     found: Utterance | BadRow
 
 
-def parse(row: Mapping[str, Any], folder: Path) -> Utterance:
+def parse(row: Mapping[str, Any], folder: AnyPath) -> Utterance:
     """The utterance that a row describes, its files being relative to `folder`.
 
     Raises:
@@ -106,7 +107,7 @@ def parse(row: Mapping[str, Any], folder: Path) -> Utterance:
         raise
 
 
-def _parse(row: Mapping[str, Any], folder: Path, name: str, id: str) -> Utterance:
+def _parse(row: Mapping[str, Any], folder: AnyPath, name: str, id: str) -> Utterance:
     language = string(row, "language", "en")
     channel = row.get("channel")
     if channel is not None and (type(channel) is not int or channel < 0):
@@ -197,23 +198,23 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _locate(folder: Path, name: str, shard: str | None) -> Place:
+def _locate(folder: AnyPath, name: str, shard: str | None) -> Place:
     if shard is None:
-        file = folder / name  # an absolute name stays as it is
+        file = place(name, folder)
         if not exists(file):
             raise BadRow(
                 "missing file",
                 f"no audio file {short(str(file))}: correct `audio` or remove the row",
             )
         return file
-    if shard.startswith(DATASET):
+    path = place(shard, folder)
+    if shard.startswith(DATASET) and not isinstance(path, Remote):
         split, _, number = name.rpartition("/")
         if not (split and number.isascii() and number.isdecimal()):
             raise BadRow("bad value", f"`audio` is {short(name)}: write a row as train/17")
         return DatasetRow(shard, split, int(number))
     if not tar.is_plain(name):
         raise BadRow("bad value", f"`audio` is {short(name)}: write a relative path without `..`")
-    path = folder / shard
     if not exists(path):
         raise BadRow(
             "missing file", f"no shard {short(str(path))}: correct `shard` or remove the row"
@@ -229,16 +230,20 @@ def _locate(folder: Path, name: str, shard: str | None) -> Place:
     return Member(path, name)
 
 
-def exists(path: Path) -> bool:
+def exists(path: AnyPath) -> bool:
     """Whether there is such a file; a name that no file can have is no error."""
     try:
-        return path.is_file()
+        return path.is_listed() if isinstance(path, Remote) else path.is_file()
+    except ConnectionError:
+        raise
     except (OSError, ValueError):  # too long, NUL inside
         return False
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative(path: AnyPath, folder: Path) -> str:
     """The path as seen from the folder if it lies below it, else in full."""
+    if isinstance(path, Remote):
+        return str(path)
     full, below = os.path.abspath(path), os.path.abspath(folder)
     inside = os.path.commonpath([full, below]) == below
     return PurePosixPath(os.path.relpath(full, below) if inside else full).as_posix()

@@ -21,6 +21,7 @@ from codeclm.data_prep.coverage import coverage
 from codeclm.data_prep.splits import leaks
 from codeclm.data_prep.usable import faults, wrong_length
 from codeclm.files import write_text
+from codeclm.remote import AnyPath
 
 MENDABLE = {
     "wrong duration": "measured",
@@ -76,7 +77,7 @@ class Report:
         }
 
 
-def check(manifest: str | Path, tokenizer: str = "phonemes") -> Report:
+def check(manifest: str | AnyPath, tokenizer: str = "phonemes") -> Report:
     """Reads every line and its sound.
 
     Args:
@@ -123,7 +124,6 @@ def mend(report: Report, out: Path) -> None:
         ValueError: `out` is the corpus itself, or is no JSONL file.
     """
     check_out(report.manifest, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     rows = (json.dumps(as_row(u, out.parent), ensure_ascii=False) for u in report.kept)
     write_text(out, "".join(row + "\n" for row in rows))
     write_text(beside(out), json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
@@ -181,6 +181,8 @@ def _utterance(row: Row, covers: Any) -> tuple[list[tuple[str, str]], float]:
         if too_long is not None:  # said by the header; not read, it may not fit into memory
             return [*found, _divided(too_long)], promised
         wav = read_audio(utterance, info.sample_rate)
+    except ConnectionError:
+        raise  # no fault of the sound
     except (ValueError, OSError) as error:
         return [*found, ("unreadable", str(error))], 0.0
     seconds = wav.shape[-1] / info.sample_rate

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from codeclm.data_prep.distribute import Engine, spread
 from codeclm.data_prep.encode import one_processor
 from codeclm.data_prep.shards import read_header, read_shard
 from codeclm.files import write_tensors
+from codeclm.remote import AnyPath, local
 
 MOST = 20_000  # utterances that an aligner is trained on, evenly spaced in the corpus
 
@@ -54,11 +54,11 @@ class Part:
         mark: what the durations depend on.
     """
 
-    tokens: Path
+    tokens: AnyPath
     texts: Mapping[str, Sequence[int]]
-    aligner: Path | None
+    aligner: AnyPath | None
     scale: Scale | None
-    path: Path
+    path: AnyPath
     mark: str
 
 
@@ -68,8 +68,8 @@ def grid(spec: CodecSpec) -> str:
 
 
 def time_texts(
-    folder: Path,
-    shards: Sequence[Path],
+    folder: AnyPath,
+    shards: Sequence[AnyPath],
     spec: CodecSpec,
     scale: Scale | None,
     texts: Texts,
@@ -94,7 +94,6 @@ def time_texts(
     Returns:
         `unaligned`, the utterances without times, and `aligner_loss`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     made = {"text": texts.digest, "steps": steps, "seed": seed, "aligned": spec.fingerprint}
     mark = json.dumps(made)
     aligner = folder.with_name(f"{folder.name}.aligner.safetensors")
@@ -124,7 +123,7 @@ def time_texts(
 
 
 def _train(
-    path: Path,
+    path: AnyPath,
     mark: str,
     spec: CodecSpec,
     vocabulary: int,
@@ -169,7 +168,7 @@ def readable(matrix: Tensor, scale: Scale | None) -> Tensor:
 
 
 def _sample(
-    shards: Sequence[Path], scale: Scale | None, texts: Texts
+    shards: Sequence[AnyPath], scale: Scale | None, texts: Texts
 ) -> tuple[list[Tensor], list[Sequence[int]]]:
     """Token matrices and texts to learn from."""
     chosen = set(texts.trained[:: 1 + len(texts.trained) // MOST])
@@ -187,15 +186,15 @@ def _is_done(part: Part) -> bool:
     return part.path.exists() and bool(_header(part.path)["mark"] == part.mark)
 
 
-def _header(path: Path) -> dict[str, Any]:
-    with safe_open(path, "pt") as file:
+def _header(path: AnyPath) -> dict[str, Any]:
+    with safe_open(local(path), "pt") as file:
         made: dict[str, Any] = json.loads(file.metadata()["made"])
     return made
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path, mark: str) -> Aligner:
+def _load(path: AnyPath, mark: str) -> Aligner:
     made = _header(path)
     model = Aligner(CodecSpec.from_dict(made["spec"]), made["vocabulary"])
-    model.load_state_dict(load_file(path))
+    model.load_state_dict(load_file(local(path)))
     return model.eval()

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from codeclm.codecs import Codec
 from codeclm.corpus import Utterance, read_audio
+from codeclm.data_prep.shards import Precision
 from codeclm.data_prep.usable import usable
 
 POOLS = (8, 16, 32, 64)  # utterances sorted by length together; the first few are soon read
@@ -56,23 +57,33 @@ def _heard(
 def _hear(utterance: Utterance, rates: Sequence[int]) -> Sounds | str:
     try:
         sounds = {rate: read_audio(utterance, rate) for rate in rates}
+    except ConnectionError:
+        raise  # no fault of the sound, and a reason to stop: who is skipped is skipped for good
     except (ValueError, OSError) as error:
         return f"unreadable: {error}"
     fault = usable(utterance, sounds[rates[0]], rates[0])
     return fault if fault is not None and fault.startswith(USELESS) else sounds
 
 
-def encode(codec: Codec, wavs: Sequence[Tensor], seconds: float, device: str) -> list[Tensor]:
+def encode(
+    codec: Codec,
+    wavs: Sequence[Tensor],
+    seconds: float,
+    device: str,
+    precision: Precision = "fp32",
+) -> list[Tensor]:
     """Token matrices [rows, T] of sounds [1, N], those of similar length encoded together.
 
-    They are those of one sound at a time, to the rounding of sums.
+    They are those of one sound at a time, to the rounding of sums; `bf16` gives other ones.
     """
+    low = torch.autocast(torch.device(device).type, torch.bfloat16, precision == "bf16")
     frames = [codec.spec.frames(wav.shape[1]) for wav in wavs]
     room = int(seconds * codec.spec.frame_rate)
     made: dict[int, Tensor] = {}
     for batch in batches(frames, room, codec.paddable):
         padded = pad_sequence([wavs[i][0] for i in batch], batch_first=True)[:, None]
-        tokens = codec.spec.matrix(codec.encode(padded.to(device))).cpu()
+        with low:
+            tokens = codec.spec.matrix(codec.encode(padded.to(device))).cpu()
         for i, matrix in zip(batch, tokens, strict=True):
             made[i] = matrix[:, : frames[i]].clone()
     return [made[i] for i in range(len(wavs))]

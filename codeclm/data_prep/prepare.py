@@ -20,7 +20,7 @@ from codeclm.corpus import Utterance, read_manifest
 from codeclm.data_prep.distribute import Engine
 from codeclm.data_prep.durations import Texts, grid, time_texts
 from codeclm.data_prep.report import summary, survey, usage, write_report
-from codeclm.data_prep.shards import read_shard
+from codeclm.data_prep.shards import Precision, read_shard
 from codeclm.data_prep.splits import Splits, leaks, split
 from codeclm.data_prep.text import (
     Bytes,
@@ -33,6 +33,7 @@ from codeclm.data_prep.text import (
 )
 from codeclm.data_prep.tokenize import Part, Target, check_skipped, plain, tokenize_all
 from codeclm.files import write_text
+from codeclm.remote import AnyPath, Named
 
 MadeT = TypeVar("MadeT")
 
@@ -41,10 +42,10 @@ class Preparation(Config):
     """What to prepare.
 
     Attributes:
-        manifest: the corpus: JSON lines, or any other kind that `codeclm.corpus` reads.
+        manifest: path or URL of the corpus: JSON lines, or whatever `codeclm.corpus` reads.
         codec: name, folder or hub name.
         codecs: several, instead of `codec`.
-        out: folder of the prepared corpus.
+        out: folder of the prepared corpus, path or URL.
         tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
         pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
         vocabulary: pieces of a sentencepiece tokenizer, which is trained on the corpus.
@@ -58,12 +59,13 @@ class Preparation(Config):
         readers: threads of a worker that read sound.
         batch_seconds: of sound that a codec encodes at once.
         device: where the codecs run: `cpu`, `cuda`.
+        precision: `fp32`, or `bf16`, which is faster on some processors and gives other tokens.
     """
 
-    manifest: Path
+    manifest: Named
     codec: str | None = None
     codecs: tuple[str, ...] = ()
-    out: Path
+    out: Named
     tokenizer: str = "phonemes"
     pretrained: str | None = None
     vocabulary: int = 512
@@ -77,10 +79,11 @@ class Preparation(Config):
     readers: int = Field(default=2, ge=1)
     batch_seconds: float = Field(default=30.0, gt=0)
     device: str = "cpu"
+    precision: Precision = "fp32"
     seed: int = 0
 
 
-def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
+def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPath:
     """Prepares the corpus; returns the folder."""
     config = load_config(Preparation, config_path, overrides)
     utterances = read_manifest(config.manifest)
@@ -115,7 +118,6 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> Path:
         "train_split": config.train_split,
         "seed": config.seed,
     }
-    out.mkdir(parents=True, exist_ok=True)
     before = _before(out, made_with)
     write_text(out / "text.jsonl", text)
     write_text(out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
@@ -166,7 +168,7 @@ def _codecs(config: Preparation) -> dict[str, tuple[str, CodecSpec]]:
     return found
 
 
-def _before(out: Path, made_with: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _before(out: AnyPath, made_with: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The codecs that are done; a report of anything else is no longer true and goes."""
     path = out / "report.json"
     if not path.exists():
@@ -233,24 +235,24 @@ def _parts(
     config: Preparation,
     utterances: list[Utterance],
     codecs: dict[str, tuple[str, CodecSpec]],
-    folder: Path,
+    folder: AnyPath,
 ) -> list[Part]:
     """The corpus cut into the shards to make."""
+    how = config.batch_seconds, config.readers, config.device, config.precision
     parts = []
     for number, first in enumerate(range(0, len(utterances), config.shard)):
         targets = tuple(
             Target(given, spec, folder / plain(name) / f"{number:05d}.safetensors")
             for name, (given, spec) in codecs.items()
         )
-        some = tuple(utterances[first : first + config.shard])
-        parts.append(Part(some, targets, config.batch_seconds, config.readers, config.device))
+        parts.append(Part(tuple(utterances[first : first + config.shard]), targets, *how))
     return parts
 
 
 def _finish(
     config: Preparation,
-    out: Path,
-    shards: list[Path],
+    out: AnyPath,
+    shards: list[AnyPath],
     spec: CodecSpec,
     texts: Texts,
     known: Iterable[dict[str, Any]],

@@ -7,7 +7,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from codeclm.corpus import Utterance
 from codeclm.data_prep.shards import read_header, read_shard
 from codeclm.data_prep.tokenize import kinds
 from codeclm.files import write_text
+from codeclm.remote import AnyPath
 
 LONGEST = 30  # seconds; the last bar of the lengths is of all that are longer
 BARS = 48  # of a codebook's use
@@ -30,7 +30,7 @@ svg { background: #8881; fill: #27c } figcaption { font-size: 12px }
 """
 
 
-def survey(utterances: Sequence[Utterance], shards: Iterable[Path]) -> dict[str, Any]:
+def survey(utterances: Sequence[Utterance], shards: Iterable[AnyPath]) -> dict[str, Any]:
     """Hours, speakers, lengths, languages and splits of the utterances in some shards."""
     seconds: dict[str, float] = {}
     for shard in shards:
@@ -64,7 +64,7 @@ def _groups(
     }
 
 
-def usage(shards: Iterable[Path], spec: CodecSpec) -> list[dict[str, Any]]:
+def usage(shards: Iterable[AnyPath], spec: CodecSpec) -> list[dict[str, Any]]:
     """How each codebook is used: its size, the share of its codes that occur, the perplexity.
 
     `histogram` is the share of the frames whose code is among the most frequent, the next most
@@ -90,7 +90,7 @@ def _use(count: np.ndarray) -> dict[str, Any]:
     }
 
 
-def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+def write_report(folder: AnyPath, report: Mapping[str, Any]) -> None:
     """Writes both; `report.json`, which says that the corpus is complete, last."""
     write_text(folder / "report.html", page(report))
     write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False))

@@ -20,8 +20,7 @@ Every file is written to a temporary name and renamed, so that a file which is t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -31,8 +30,10 @@ from codeclm.codecs.base import CodecSpec
 from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 from codeclm.files import write_tensors
+from codeclm.remote import AnyPath, local, place
 
 NOBODY: Mapping[str, str] = {}
+Precision = Literal["fp32", "bf16"]  # what tokens are computed in
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ class Header:
     ids: list[str]
     frames: list[int]
     skipped: dict[str, str]
+    precision: Precision = "fp32"
 
 
 def write_shard(
-    path: Path,
+    path: AnyPath,
     ids: Sequence[str],
     rows: Sequence[Tensor],
     spec: CodecSpec,
     skipped: Mapping[str, str] = NOBODY,
+    precision: Precision = "fp32",
 ) -> None:
     """Writes one shard: the ids of its utterances and their token matrices [rows, T]."""
     name, kind = ("latents", torch.float16) if spec.latent_dims else ("codes", torch.int16)
@@ -94,12 +97,13 @@ def write_shard(
         "frames": torch.tensor([matrix.shape[1] for matrix in rows], dtype=torch.int32),
     }
     made = {"spec": spec.to_dict(), "ids": list(ids), "skipped": dict(skipped)}
+    made["precision"] = precision
     # One entry: safetensors keeps no order between several, and a shard's bytes must not vary.
     write_tensors(path, tensors, {"made": json.dumps(made)})
 
 
 def read_header(
-    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+    path: AnyPath, ids: Sequence[str] | None = None, fingerprint: str | None = None
 ) -> Header:
     """What a shard says of itself.
 
@@ -107,11 +111,11 @@ def read_header(
         ValueError: the tokens are of other utterances than `ids`, or other weights than
             `fingerprint`.
     """
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         made = json.loads(file.metadata()["made"])
         frames = file.get_tensor("frames").tolist()
     spec, skipped = CodecSpec.from_dict(made["spec"]), made.get("skipped", {})
-    header = Header(spec, made["ids"], frames, skipped)
+    header = Header(spec, made["ids"], frames, skipped, made.get("precision", "fp32"))
     if fingerprint not in (None, header.spec.fingerprint):
         raise ValueError(
             f"{path} holds tokens of {header.spec.name} {header.spec.fingerprint}, not of "
@@ -126,7 +130,7 @@ def read_header(
 
 
 def read_shard(
-    path: Path, ids: Sequence[str] | None = None, fingerprint: str | None = None
+    path: AnyPath, ids: Sequence[str] | None = None, fingerprint: str | None = None
 ) -> tuple[CodecSpec, list[str], list[Tensor]]:
     """The spec, the utterance ids and the token matrices [rows, T] of a shard.
 
@@ -134,21 +138,22 @@ def read_shard(
         ValueError: as `read_header`.
     """
     header = read_header(path, ids, fingerprint)
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         tokens = file.get_tensor("latents" if header.spec.latent_dims else "codes")
     return header.spec, header.ids, list(tokens.split(header.frames, dim=1))
 
 
-def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
+def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
     """Reads a corpus that `codeclm prep` finished.
 
     Args:
-        folder: which it wrote.
+        folder: which it wrote; may be a URL.
         codec: whose tokens, by the name in its spec; there is no need to say it if there is one.
 
     Raises:
         ValueError: the corpus is not finished, or has no tokens, or not those alone, of `codec`.
     """
+    folder = place(folder)
     codecs = prepared_codecs(folder)
     name = _chosen(folder, codecs, codec)
     ids: list[str] = []
@@ -178,7 +183,7 @@ def read_prepared(folder: Path, codec: str | None = None) -> Prepared:
     return Prepared(spec, tokenizer, items, scale)
 
 
-def _chosen(folder: Path, codecs: Mapping[str, Any], codec: str | None) -> str:
+def _chosen(folder: AnyPath, codecs: Mapping[str, Any], codec: str | None) -> str:
     """The codec that is meant."""
     if codec is None and len(codecs) > 1:
         raise ValueError(
@@ -193,14 +198,15 @@ def _chosen(folder: Path, codecs: Mapping[str, Any], codec: str | None) -> str:
     return name
 
 
-def prepared_spec(folder: Path, codec: str | None = None) -> CodecSpec:
+def prepared_spec(folder: str | AnyPath, codec: str | None = None) -> CodecSpec:
     """Of the codec whose tokens a finished corpus holds; errors as `read_prepared`."""
+    folder = place(folder)
     codecs = prepared_codecs(folder)
     shard = _shards(folder / codecs[_chosen(folder, codecs, codec)]["tokens"])[0]
     return read_header(shard).spec
 
 
-def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:
+def prepared_codecs(folder: AnyPath) -> dict[str, dict[str, Any]]:
     """The codecs whose tokens a finished corpus holds, each with where they lie and their scale."""
     path = folder / "report.json"
     if not path.exists():
@@ -212,15 +218,15 @@ def prepared_codecs(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(report["codecs"])
 
 
-def read_durations(path: Path) -> Tensor:
+def read_durations(path: AnyPath) -> Tensor:
     """The `durations` [sum L] of a shard."""
-    with safe_open(path, "pt") as file:
+    with safe_open(local(path), "pt") as file:
         flat: Tensor = file.get_tensor("durations")
     return flat
 
 
-def _shards(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.safetensors"))
+def _shards(folder: AnyPath) -> list[AnyPath]:
+    found: list[AnyPath] = sorted(folder.glob("*.safetensors"), key=str)
     if not found:
         raise ValueError(f"no shards in {folder}: run `codeclm prep` again")
     return found

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
@@ -20,7 +19,8 @@ from codeclm.codecs import Codec, CodecSpec, codec_of
 from codeclm.corpus import Utterance
 from codeclm.data_prep.distribute import Engine, spread
 from codeclm.data_prep.encode import encode, one_processor, read_ahead
-from codeclm.data_prep.shards import read_header, write_shard
+from codeclm.data_prep.shards import Precision, read_header, write_shard
+from codeclm.remote import AnyPath
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Target:
 
     given: str
     spec: CodecSpec
-    path: Path
+    path: AnyPath
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Part:
         seconds: of sound, padding included, that a codec encodes at once.
         readers: threads that read sound.
         device: where the codecs run.
+        precision: what they compute in.
     """
 
     utterances: tuple[Utterance, ...]
@@ -52,17 +53,24 @@ class Part:
     seconds: float = 30.0
     readers: int = 2
     device: str = "cpu"
+    precision: Precision = "fp32"
 
     def missing(self) -> list[Target]:
         """What is still to be made.
 
         Raises:
-            ValueError: there is a shard of other utterances or another codec in its place.
+            ValueError: there is a shard of other utterances, another codec or another precision
+                in its place.
         """
         names = [utterance.id for utterance in self.utterances]
         there = [target for target in self.targets if target.path.exists()]
         for target in there:
-            read_header(target.path, names, target.spec.fingerprint)
+            made = read_header(target.path, names, target.spec.fingerprint).precision
+            if made != self.precision:
+                raise ValueError(
+                    f"{target.path} was made with precision={made}, not {self.precision}: tokens "
+                    "of both do not go together; prepare the corpus into another folder"
+                )
         return [target for target in self.targets if target not in there]
 
 
@@ -93,8 +101,9 @@ def tokenize(part: Part) -> Made:
         _make(part, missing)
     path = part.targets[0].path
     header = read_header(path)
-    for other in sorted(path.parent.parent.glob(f"*/{path.name}")):  # of any codec
-        if read_header(other).ids != header.ids:
+    for folder in path.parent.parent.glob("*"):  # of any codec
+        other = folder / path.name
+        if other != path and other.exists() and read_header(other).ids != header.ids:
             raise ValueError(
                 f"{path} and {other} are not of the same utterances: the corpus or its sound "
                 "changed since one was made; prepare it into another folder"
@@ -120,10 +129,9 @@ def _make(part: Part, targets: Sequence[Target]) -> None:
                     sounds.append(sound)
             for made, codec in zip(rows, codecs, strict=True):
                 wavs = [sound[codec.spec.sample_rate] for sound in sounds]
-                made += encode(codec, wavs, part.seconds, part.device)
+                made += encode(codec, wavs, part.seconds, part.device, part.precision)
     for target, made in zip(targets, rows, strict=True):
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-        write_shard(target.path, ids, made, target.spec, skipped)
+        write_shard(target.path, ids, made, target.spec, skipped, part.precision)
 
 
 @cache

@@ -21,10 +21,11 @@ from pydantic import Field
 from torch import Tensor
 
 from codeclm import checkpoint
-from codeclm.codecs import CodecSpec, codec_of
+from codeclm.codecs import HOUSE, Codec, CodecSpec, codec_of
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import Prepared, read_prepared
 from codeclm.learner import Learner
+from codeclm.remote import Named
 from codeclm.training import Run, Tracker, cosine, set_rate
 from codeclm.tts.data import Sequences
 from codeclm.tts.distill import Distillation, Teacher
@@ -41,7 +42,7 @@ class TtsTraining(Config):
     """A training of a speech model.
 
     Attributes:
-        data: folder that `codeclm prep` wrote.
+        data: folder that `codeclm prep` wrote, path or URL.
         tokens: the codec whose tokens to learn, where the folder has those of several.
         out: folder of the run; the finished model is its sub-folder `final`.
         init: a finished model of the same sizes to begin with.
@@ -61,11 +62,12 @@ class TtsTraining(Config):
         keep: how many models, one each validation, are kept beside the best one.
         tracker: `tensorboard` or `none`, beside `metrics.jsonl`.
         listen: sentences that are said every `listen_every` steps.
-        codec: what says them, by name or folder; None: the codec of the name that `data` gives.
+        codec: what made the tokens and says the sentences, by name or folder; None: the codec of
+            the name that `data` gives. Other weights are refused, if they lie here.
     """
 
     name: str
-    data: Path
+    data: Named
     tokens: str | None = None
     out: Path
     init: Path | None = None
@@ -110,6 +112,7 @@ def run(
     config = load_config(TtsTraining, config_path, overrides)
     prepared = read_prepared(config.data, config.tokens)
     spec = prepared.spec
+    codec = _codec(config, spec)
     weights = _stream_weights(config, spec)
     accelerator = _accelerator(config)
     torch.manual_seed(config.seed)
@@ -136,8 +139,7 @@ def run(
         model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
     )
     listener = None
-    if config.listen:
-        codec = codec_of(spec, config.codec, f"{config.data} was prepared with")
+    if config.listen and codec is not None:
         listener = Listener(
             config.listen, sizes, prepared, codec, config.sampling, llm, word_error_rate
         )
@@ -231,6 +233,18 @@ def _accelerator(config: TtsTraining) -> Accelerator:
             "set `fsdp_version: 2` in the configuration of accelerate, or take DDP"
         )
     return accelerator
+
+
+def _codec(config: TtsTraining, spec: CodecSpec) -> Codec | None:
+    """The codec of the tokens, where it is listened with, or lies here and is soon loaded.
+
+    Raises:
+        ValueError: it has other weights than when the tokens were made.
+    """
+    given = config.codec or spec.name
+    if not (config.listen or given in HOUSE or (config.codec and Path(config.codec).is_dir())):
+        return None
+    return codec_of(spec, config.codec, f"{config.data} was prepared with")
 
 
 def _about(

@@ -180,6 +180,49 @@ def test_lhotse_cuts(lhotse_folder: Path) -> None:
     assert "breaks off" in str(last.found)
 
 
+@pytest.mark.parametrize("size", [2, None])
+def test_lhotse_shar(folder: Path, size: int | None) -> None:
+    """The sound of every supervision is what Lhotse was given, channels, times and all."""
+    lhotse = pytest.importorskip("lhotse")
+    from lhotse.shar import SharWriter
+
+    segments = [
+        lhotse.SupervisionSegment("s1", "long", 0.25, 0.5, 1, "One.", "English", "anna"),
+        lhotse.SupervisionSegment("s2", "a", 0.0, 1.0, 0, "Two."),
+        lhotse.SupervisionSegment("s3", "b", 0.1, 0.2, 0, "Three.", speaker="bo"),
+    ]
+    files = [folder / "long.flac", folder / "wavs" / "a.wav", folder / "wavs" / "b.wav"]
+    recordings = lhotse.RecordingSet.from_recordings(map(lhotse.Recording.from_file, files))
+    cuts = list(
+        lhotse.CutSet.from_manifests(
+            recordings=recordings, supervisions=lhotse.SupervisionSet.from_segments(segments)
+        )
+    )
+    cuts[0] = cuts[0].truncate(offset=0.25, duration=0.6)
+    (folder / "corpus_dev").mkdir()
+    kinds = {"recording": "flac"}
+    with SharWriter(folder / "corpus_dev", fields=kinds, shard_size=size) as writer:
+        for cut in cuts:
+            writer.write(cut)
+    found = read_manifest(folder / "corpus_dev")
+    assert [(u.id, u.text, u.speaker, u.split) for u in found] == [
+        ("s1", "One.", "anna", "dev"),
+        ("s2", "Two.", "corpus", "dev"),
+        ("s3", "Three.", "bo", "dev"),
+    ]
+    for utterance, cut in zip(found, cuts, strict=True):
+        (supervision,) = cut.supervisions
+        heard = cut.load_audio()[supervision.channel]
+        first = round(max(0.0, supervision.start) * RATE)
+        assert np.array_equal(
+            read_audio(utterance, RATE)[0].numpy(),
+            heard[first : first + round(utterance.duration * RATE)],
+        )
+    for tar in (folder / "corpus_dev").glob("recording*.tar"):
+        tar.rename(tar.with_suffix(".gone"))
+    assert {row.found.kind for row in read_rows(folder / "corpus_dev")} == {"missing file"}
+
+
 # --- datasets ---
 
 

@@ -61,11 +61,14 @@ def test_a_part_that_always_kills_is_given_up(engine):
 
 
 @engines
-def test_two_workers_write_the_bytes_of_one(engine, clips, tmp_path):
+def test_two_workers_write_the_bytes_of_one(engine, clips, tmp_path, monkeypatch):
+    """The two of them into a store."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     given = [f"manifest={clips}", "codecs=[house-fsq,house-vae]", "shard=5", "align_steps=1"]
     written = []
     for out, workers in ((tmp_path / "one", 1), (tmp_path / "two", 2)):
-        prepare.run(None, [*given, f"out={out}", f"workers={workers}", f"engine={engine}"])
+        to = out if workers == 1 else f"file://{out}"
+        prepare.run(None, [*given, f"out={to}", f"workers={workers}", f"engine={engine}"])
         files = [path for path in out.rglob("*") if path.is_file()]
         written.append({path.relative_to(out): path.read_bytes() for path in files})
     assert len(written[0]) > 12

@@ -16,6 +16,7 @@ from codeclm.data_prep import prepare
 from codeclm.data_prep.shards import (
     prepared_codecs,
     read_durations,
+    read_header,
     read_prepared,
     read_shard,
 )
@@ -126,6 +127,13 @@ def test_a_codec_with_other_weights_is_refused(settings, runs, tmp_path):
     save_file(changed, weights)
     with pytest.raises(ValueError, match=r"holds tokens of tiny \w+, not of"):
         prepare.run(None, [*settings, f"codec={tmp_path / 'codec' / 'final'}"])
+
+
+def test_tokens_of_two_precisions_do_not_mix(codec, settings, tmp_path):
+    prepare.run(None, [*settings, "precision=bf16"])
+    assert read_header(shard(tmp_path, codec, 0)).precision == "bf16"
+    with pytest.raises(ValueError, match=r"was made with precision=bf16, not fp32"):
+        prepare.run(None, settings)
 
 
 def test_two_codecs_of_one_name_are_refused(settings, runs):

@@ -42,6 +42,14 @@ def test_together_is_one_by_one(name, clips):
             assert (matrix != alone).float().mean() < 1e-3
 
 
+def test_bf16_is_near_and_not_the_same(clips):
+    codec = load_codec("house-vae")
+    wavs = [read_audio(u, 24_000) for u in read_manifest(clips)[:3]]
+    exact, low = (encode(codec, wavs, 30.0, "cpu", precision) for precision in ("fp32", "bf16"))
+    for a, b in zip(exact, low, strict=True):
+        assert 0 < (a - b).square().mean() < 1e-3 * a.square().mean()
+
+
 def test_sound_comes_in_its_order_and_bad_sound_as_a_reason(clips, tmp_path):
     manifest, _ = damaged(clips, tmp_path)
     utterances = read_manifest(manifest)

@@ -5,6 +5,7 @@ import math
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from codeclm import audio, checkpoint
 from codeclm.checkpoint import WEIGHTS
+from codeclm.data_prep.shards import read_shard, write_shard
 from codeclm.learner import Learner
 from codeclm.training import Run, cosine
 from codeclm.tts import train
@@ -75,6 +77,24 @@ def test_the_finished_model_has_the_averaged_weights(settings, tmp_path):
     moved = [n for n, w in state["model"].items() if not torch.equal(w, state["average"][n])]
     assert "begin" in moved
     assert all(torch.equal(w, state["average"][n].half()) for n, w in finished.items())
+
+
+def test_a_codec_with_other_weights_than_at_prep_is_refused(runs, settings, tmp_path):
+    """By its name alone if it is shipped, else if `codec` says where it lies."""
+    shutil.copytree(runs / "data", tmp_path / "data")
+    codec = runs / "codec" / "final"
+    settings = [*settings, "steps=1", f"data={tmp_path / 'data'}", f"out={tmp_path / 'out'}"]
+    report = json.loads((tmp_path / "data" / "report.json").read_text())
+    for shard in (tmp_path / "data" / "tokens" / "tiny").glob("*"):
+        spec, ids, rows = read_shard(shard)
+        write_shard(shard, ids, rows, replace(spec, name="house-fsq"))
+    report["codecs"] = {"house-fsq": report["codecs"]["tiny"]}
+    (tmp_path / "data" / "report.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=r"prepared with codec house-fsq \w+, but the codec given"):
+        train.run(None, settings)
+    train.run(None, [*settings, f"codec={codec}"])
+    with pytest.raises(ValueError, match="give the right one as `codec`"):
+        train.run(None, [*settings, "codec=house-vae"])
 
 
 def test_the_average_follows_the_weights():

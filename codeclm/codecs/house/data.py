@@ -22,23 +22,24 @@ from codeclm.codecs.house.features import HIGHEST, HOP, LOWEST, SAMPLE_RATE, WIN
 from codeclm.config import Config
 from codeclm.corpus import read_audio, read_manifest
 from codeclm.files import write_text
+from codeclm.remote import AnyPath, Named
 
 
 class CorpusConfig(Config):
     """A corpus to train on.
 
     Attributes:
-        manifest: JSON lines, one utterance a row.
+        manifest: any that `codeclm.corpus` reads, path or URL.
         cache: folder for the decoded sound; runs share it.
         share: how often a crop comes from here, relative to the other corpora.
     """
 
-    manifest: Path
+    manifest: Named
     cache: Path
     share: float = 1.0
 
 
-def cache_corpus(manifest: Path, folder: Path) -> None:
+def cache_corpus(manifest: AnyPath, folder: Path) -> None:
     """Decodes a corpus into `folder`; returns at once if that was done before.
 
     `folder` gets `pcm.i16`, `pitch.f16` and, written last, `index.json`.
