@@ -1,10 +1,11 @@
 """Scores of cells: the same items for all, row by row, so that an interrupted run goes on.
 
-What is heard of the recordings is measured once, and of each codec once; every cell has rows of its
-own beside them.
+Splits are those that the data were prepared with. What is heard of the recordings is measured once,
+and of each codec once; every cell has rows of its own beside them.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from codeclm.codecs import codec_of
 from codeclm.compare import diagnose
 from codeclm.compare.cells import Comparison, Training, spec_of
 from codeclm.corpus import read_manifest
-from codeclm.data_prep.shards import read_prepared
+from codeclm.data_prep.shards import prepared_splits, read_prepared
 from codeclm.evaluation import asr, speech
 from codeclm.evaluation.items import Key, Results, Row
 
@@ -27,7 +28,11 @@ class Scorer:
     """Scores cells on the items of a comparison."""
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
-        utterances = read_manifest(comparison.corpus)
+        splits = prepared_splits(comparison.data)
+        utterances = [
+            replace(utterance, split=splits.get(utterance.id, utterance.split))
+            for utterance in read_manifest(comparison.corpus)
+        ]
         self.out = out / "scores"
         self.items = speech.Items.pick(
             utterances, comparison.sentences, comparison.clones, comparison.hard

@@ -183,6 +183,12 @@ def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
     return Prepared(spec, tokenizer, items, scale)
 
 
+def prepared_splits(folder: str | AnyPath) -> dict[str, str]:
+    """The split of every utterance of a finished corpus, by id."""
+    lines = (place(folder) / "text.jsonl").read_text("utf-8").splitlines()
+    return {row["id"]: row["split"] for row in map(json.loads, lines)}
+
+
 def _chosen(folder: AnyPath, codecs: Mapping[str, Any], codec: str | None) -> str:
     """The codec that is meant."""
     if codec is None and len(codecs) > 1:
