@@ -7,10 +7,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:  # the facts about a codec are read without torch
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class CodecSpec:
         """Rows of the token matrix [rows, T]: the streams of codes, or the numbers of a latent."""
         return len(self.streams) or self.latent_dims
 
-    def matrix(self, tokens: Tensor) -> Tensor:
+    def matrix(self, tokens: "Tensor") -> "Tensor":
         """Tokens of the codec to token matrices [B, rows, T], and these back to tokens."""
         return tokens.transpose(1, 2) if self.latent_dims else tokens
 
@@ -141,8 +142,10 @@ class Codec(ABC):
         """
         return self.spec.lookahead == 0
 
-    def to(self, device: str | torch.device) -> Self:
+    def to(self, device: "str | torch.device") -> Self:
         """Moves the networks to a device; sound and tokens go in and come out there."""
+        from torch import nn
+
         for part in vars(self).values():
             if isinstance(part, nn.Module):
                 part.to(device)
@@ -150,8 +153,8 @@ class Codec(ABC):
 
     @abstractmethod
     def encode_chunk(
-        self, wav: Tensor, state: Any = None, last: bool = False
-    ) -> tuple[Tensor, Any]:
+        self, wav: "Tensor", state: Any = None, last: bool = False
+    ) -> "tuple[Tensor, Any]":
         """Tokenizes the next samples of a stream.
 
         Args:
@@ -165,8 +168,8 @@ class Codec(ABC):
 
     @abstractmethod
     def decode_chunk(
-        self, tokens: Tensor, state: Any = None, last: bool = False
-    ) -> tuple[Tensor, Any]:
+        self, tokens: "Tensor", state: Any = None, last: bool = False
+    ) -> "tuple[Tensor, Any]":
         """Turns the next frames of a stream into sound.
 
         Args:
@@ -179,15 +182,15 @@ class Codec(ABC):
             a causal codec; any other keeps the last frames back until it knows what follows them.
         """
 
-    def encode(self, wav: Tensor) -> Tensor:
+    def encode(self, wav: "Tensor") -> "Tensor":
         """Sound [B, 1, N] to the tokens of its `spec.frames(N)` frames."""
         return self.encode_chunk(wav, last=True)[0]
 
-    def decode(self, tokens: Tensor) -> Tensor:
+    def decode(self, tokens: "Tensor") -> "Tensor":
         """Tokens of T frames to sound [B, 1, T * hop]."""
         return self.decode_chunk(tokens, last=True)[0]
 
-    def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, chunks: "Iterable[Tensor]") -> "Iterator[Tensor]":
         """Decodes chunks of frames as they come; joined, they equal `decode` of the whole."""
         state, nothing = None, None
         for tokens in chunks:

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Network, Said, Talk
 from codeclm.tts.guard import Guards
 from codeclm.tts.mouth import Mouth, Sound
@@ -315,9 +317,17 @@ class _UnderWay:
 def load_tts(name: str | Path, codec: str | Path | None = None) -> TTS:
     """Loads a model by name ("starter"), folder or hub name, and the codec it speaks.
 
+    One that was exported (`codeclm export`) runs in ONNX Runtime, if that is installed and no other
+    codec is asked for.
+
     Raises:
         ValueError: no such model; or the codec at hand is not the one it was trained on.
     """
-    from codeclm.tts.network import load
+    folder = checkpoint.resolve(name)
+    if codec is None and (folder / "onnx").is_dir() and find_spec("onnxruntime"):
+        from codeclm.tts.exported import run
 
-    return load(name, codec)
+        return run.load(folder)
+    from codeclm.tts import network
+
+    return network.load(name, codec)

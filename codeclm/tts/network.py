@@ -202,8 +202,9 @@ class TorchSound:
         voice.check(self.codec.spec, f"voice {voice.name}")
 
     def enter(self, voice: Voice) -> Array:
-        tokens = self.scale.enter(voice.tokens) if self.scale else voice.tokens
-        return tokens.numpy()
+        if self.scale is None:
+            return voice.tokens
+        return self.scale.enter(torch.from_numpy(voice.tokens)).numpy()
 
     def decode(self, frames: Array, state: Any, last: bool) -> tuple[NDArray[np.float32], Any]:
         matrix = torch.from_numpy(frames)[None]

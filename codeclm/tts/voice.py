@@ -7,14 +7,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from codeclm import audio
 from codeclm.codecs.base import Codec, CodecSpec
+
+if TYPE_CHECKING:  # voice files are read without torch; only making a voice needs it
+    from torch import Tensor
 
 SHORTEST, LONGEST = 1.0, 8.0  # seconds of speech
 QUIET = -50.0  # dB below full scale, under which a reference is silence
@@ -29,7 +33,7 @@ class Voice:
     """A speaker, as the token matrix of a short recording.
 
     Attributes:
-        tokens: codes [K, T], int64, or latents [D, T], float32.
+        tokens: an array of codes [K, T], int64, or latents [D, T], float32.
         name: for people.
         codec: name of the codec.
         fingerprint: of the codec's weights; another codec cannot read these tokens.
@@ -38,7 +42,7 @@ class Voice:
         doubts: what was found wrong with the recording, if anything; not saved.
     """
 
-    tokens: Tensor
+    tokens: NDArray[Any]
     name: str
     codec: str
     fingerprint: str
@@ -75,7 +79,7 @@ class Voice:
     @classmethod
     def from_wav(
         cls,
-        wav: Tensor,
+        wav: "Tensor",
         codec: Codec,
         name: str = "voice",
         where: str = "the reference",
@@ -84,7 +88,7 @@ class Voice:
     ) -> "Voice":
         """Makes a voice from sound [1, N] at the codec's sample rate; errors as `from_audio`."""
         rate = codec.spec.sample_rate
-        if not torch.isfinite(wav).all():
+        if not wav.isfinite().all():
             raise ValueError(f"{where}: holds values that are not finite; export it again")
         if audio.rms_db(wav) < QUIET:
             raise ValueError(
@@ -104,7 +108,7 @@ class Voice:
             )
         wav = wav[:, : int(LONGEST * rate)]
         doubts = tuple(doubtful(wav, rate))
-        tokens = codec.spec.matrix(codec.encode(at_level(wav, rate)[None]))[0]
+        tokens = codec.spec.matrix(codec.encode(at_level(wav, rate)[None]))[0].numpy()
         spec = codec.spec
         return cls(tokens, name, spec.name, spec.fingerprint, transcript, language, doubts)
 
@@ -116,8 +120,8 @@ class Voice:
         if self.transcript:
             about |= {"transcript": self.transcript, "language": self.language}
         temporary = path.with_name(f".{path.name}.tmp")
-        latents = self.tokens.is_floating_point()
-        tokens = self.tokens.to(torch.float16 if latents else torch.int16).contiguous()
+        latents = self.tokens.dtype.kind == "f"
+        tokens = np.ascontiguousarray(self.tokens, np.float16 if latents else np.int16)
         try:
             save_file(
                 {"latents" if latents else "codes": tokens}, temporary, {"voice": json.dumps(about)}
@@ -132,11 +136,11 @@ class Voice:
     def load(cls, path: str | Path) -> "Voice":
         """Reads a voice file."""
         try:
-            with safe_open(path, "pt") as file:
+            with safe_open(path, "np") as file:
                 about = json.loads(file.metadata()["voice"])
                 latents = "latents" in file.keys()  # noqa: SIM118, a safetensors file is no dict
                 tokens = file.get_tensor("latents" if latents else "codes")
-            tokens = tokens.float() if latents else tokens.long()
+            tokens = tokens.astype(np.float32 if latents else np.int64)
             said = about.get("transcript", ""), about.get("language", "en")
             return cls(tokens, about["name"], about["codec"], about["fingerprint"], *said)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -153,13 +157,13 @@ class Voice:
             )
 
 
-def levels(wav: Tensor, rate: int) -> Tensor:
+def levels(wav: "Tensor", rate: int) -> "Tensor":
     """Of the frames of a sound [1, N], in dB below full scale."""
     frames = wav[0].unfold(0, round(FRAME * rate), round(FRAME * rate))
     return 10 * frames.square().mean(-1).clamp(min=1e-12).log10()
 
 
-def at_level(wav: Tensor, rate: int) -> Tensor:
+def at_level(wav: "Tensor", rate: int) -> "Tensor":
     """A sound [1, N] whose speech has the level that models know, or as near as its peaks allow."""
     level = levels(wav, rate)
     speech = level[level > level.max() - 25]  # what is softer is pauses
@@ -168,7 +172,7 @@ def at_level(wav: Tensor, rate: int) -> Tensor:
     return wav * min(gain, PEAK / float(wav.abs().max()))
 
 
-def doubtful(wav: Tensor, rate: int) -> Iterator[str]:
+def doubtful(wav: "Tensor", rate: int) -> Iterator[str]:
     """What will be heard in a voice made from this sound [1, N]."""
     size = wav.abs()
     clipped = float((size >= 0.99 * size.max()).float().mean())

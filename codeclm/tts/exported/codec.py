@@ -1,0 +1,100 @@
+"""The networks of a house codec as one graph: tokens in, what the source and the filter do out.
+
+The convolutions' pasts are tensors that go in and come out, so that chunks of any length follow each
+other. The source, its phase and the inverse FFT are arithmetic without weights: `sound` does them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeclm.codecs.house.autoencoder import STRIDE
+from codeclm.codecs.house.bottlenecks.fsq import FSQ
+from codeclm.codecs.house.bottlenecks.rvq import RVQ
+from codeclm.codecs.house.bottlenecks.semantic import SemanticRVQ
+from codeclm.codecs.house.bottlenecks.vae import VAE
+from codeclm.codecs.house.codec import HouseCodec
+from codeclm.codecs.house.nn import KERNEL
+from codeclm.tts.exported.graph import Graph
+from codeclm.tts.exported.parts import points
+
+CODEC, VOCODER = "codec.", "vocoder."  # what the names of their weights begin with
+
+
+def write(
+    path: Path, codec: HouseCodec, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Writes the graph; what `sound` needs to know, and the names of its weights."""
+    graph, spec = Graph(shapes), codec.spec
+    kind = np.float32 if spec.latent_dims else np.int64
+    tokens = graph.input("tokens", kind, spec.rows, "frames")
+    pasts = _Pasts(graph)
+    side = codec.autoencoder.config.decoder
+    x = _latent(graph, graph.Transpose(tokens, perm=[1, 0]), codec.autoencoder.bottleneck)
+    x = graph.linear(x, f"{CODEC}decoder.enter")
+    x = pasts.stack(x, f"{CODEC}decoder.slow", side.slow_depth, side.slow_width)
+    x = graph.linear(x, f"{CODEC}decoder.up.project")
+    x = graph.Reshape(x, [-1, side.fast_width])
+    x = pasts.stack(x, f"{CODEC}decoder.fast", side.fast_depth, side.fast_width)
+    x = graph.linear(x, f"{CODEC}decoder.leave")
+    config = codec.vocoder.config
+    x = graph.linear(x, f"{VOCODER}enter")
+    x = pasts.stack(x, f"{VOCODER}stack", config.depth, config.width)
+    x = graph.layer_norm(x, f"{VOCODER}norm")
+    scores, filters = (graph.linear(x, f"{VOCODER}{part}") for part in ("pitch", "filters"))
+    names = graph.save(path, scores=scores, filters=filters, **pasts.after)
+    return {"pasts": pasts.widths, "kernel": KERNEL, "stride": STRIDE}, names
+
+
+class _Pasts:
+    """Causal blocks over [T, D], and the frames that each remembers."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.widths: list[int] = []
+        self.after: dict[str, str] = {}
+
+    def stack(self, x: str, prefix: str, depth: int, width: int) -> str:
+        """`nn.Stack`."""
+        for number in range(depth):
+            x = self._block(x, f"{prefix}.blocks.{number}", width)
+        return x
+
+    def _block(self, x: str, name: str, width: int) -> str:
+        """`nn.ConvNeXt`."""
+        graph, number = self.graph, len(self.widths)
+        past = graph.input(f"past.{number}", np.float32, KERNEL - 1, width)
+        self.widths.append(width)
+        seen = graph.Concat(past, x, axis=0)
+        self.after[f"past.{number}.after"] = graph.Slice(seen, [1 - KERNEL], [2**31], [0])
+        weight, bias = (graph.weight(f"{name}.depthwise.{part}") for part in ("weight", "bias"))
+        y = graph.Conv(graph.Unsqueeze(graph.Transpose(seen, perm=[1, 0]), [0]), weight, bias, group=width)
+        y = graph.layer_norm(graph.Transpose(graph.Squeeze(y, [0]), perm=[1, 0]), f"{name}.norm")
+        y = graph.linear(graph.gelu(graph.linear(y, f"{name}.up"), "tanh"), f"{name}.down")
+        return str(graph.Add(x, graph.Mul(y, graph.weight(f"{name}.scale"))))
+
+
+def _latent(graph: Graph, tokens: str, bottleneck: Any) -> str:
+    """`Bottleneck.latent`: tokens [T, K] to [T, 64]."""
+    name = f"{CODEC}bottleneck"
+    if isinstance(bottleneck, FSQ):
+        found = points(graph, tokens, bottleneck.levels)
+        count = bottleneck.groups * len(bottleneck.levels)
+        return graph.linear(graph.Reshape(found, [-1, count]), f"{name}.leave")
+    if isinstance(bottleneck, VAE):
+        mean, variance = (graph.weight(f"{name}.{part}") for part in ("mean", "variance"))
+        return graph.linear(graph.Add(graph.Mul(tokens, graph.Sqrt(variance)), mean), f"{name}.leave")
+    stages = {
+        RVQ: [f"stack.stages.{k}" for k in range(len(bottleneck.streams))],
+        SemanticRVQ: ["semantic", *(f"acoustic.stages.{k}" for k in range(len(bottleneck.streams) - 1))],
+    }[type(bottleneck)]
+    rows = [
+        graph.linear(
+            graph.Gather(graph.weight(f"{name}.{stage}.codebook.vectors"), graph.Gather(tokens, k, axis=1)),
+            f"{name}.{stage}.leave",
+        )
+        for k, stage in enumerate(stages)
+    ]
+    return str(graph.Sum(*rows))
