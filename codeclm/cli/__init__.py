@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import codeclm
-from codeclm.cli import codec, compare, prep, speak, train, voice
+from codeclm.cli import codec, compare, export, prep, speak, train, voice
 from codeclm.cli.common import SETTINGS, OneLineErrors
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(prep.app, name="prep")
 app.command("plan")(train.plan)
 app.add_typer(train.app, name="train")
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The networks of a house codec as one graph: tokens in, what the source and the filter do out.
 
-The convolutions' pasts are tensors that go in and come out, so that chunks of any length follow each
-other. The source, its phase and the inverse FFT are arithmetic without weights: `sound` does them.
+The convolutions' pasts are tensors that go in and come out, so that chunks of any length follow
+each other. The source, its phase and the inverse FFT have no weights and are left to `sound`.
 """
 
 from collections.abc import Mapping
@@ -70,7 +70,9 @@ class _Pasts:
         seen = graph.Concat(past, x, axis=0)
         self.after[f"past.{number}.after"] = graph.Slice(seen, [1 - KERNEL], [2**31], [0])
         weight, bias = (graph.weight(f"{name}.depthwise.{part}") for part in ("weight", "bias"))
-        y = graph.Conv(graph.Unsqueeze(graph.Transpose(seen, perm=[1, 0]), [0]), weight, bias, group=width)
+        y = graph.Conv(
+            graph.Unsqueeze(graph.Transpose(seen, perm=[1, 0]), [0]), weight, bias, group=width
+        )
         y = graph.layer_norm(graph.Transpose(graph.Squeeze(y, [0]), perm=[1, 0]), f"{name}.norm")
         y = graph.linear(graph.gelu(graph.linear(y, f"{name}.up"), "tanh"), f"{name}.down")
         return str(graph.Add(x, graph.Mul(y, graph.weight(f"{name}.scale"))))
@@ -85,14 +87,21 @@ def _latent(graph: Graph, tokens: str, bottleneck: Any) -> str:
         return graph.linear(graph.Reshape(found, [-1, count]), f"{name}.leave")
     if isinstance(bottleneck, VAE):
         mean, variance = (graph.weight(f"{name}.{part}") for part in ("mean", "variance"))
-        return graph.linear(graph.Add(graph.Mul(tokens, graph.Sqrt(variance)), mean), f"{name}.leave")
+        return graph.linear(
+            graph.Add(graph.Mul(tokens, graph.Sqrt(variance)), mean), f"{name}.leave"
+        )
     stages = {
         RVQ: [f"stack.stages.{k}" for k in range(len(bottleneck.streams))],
-        SemanticRVQ: ["semantic", *(f"acoustic.stages.{k}" for k in range(len(bottleneck.streams) - 1))],
+        SemanticRVQ: [
+            "semantic",
+            *(f"acoustic.stages.{k}" for k in range(len(bottleneck.streams) - 1)),
+        ],
     }[type(bottleneck)]
     rows = [
         graph.linear(
-            graph.Gather(graph.weight(f"{name}.{stage}.codebook.vectors"), graph.Gather(tokens, k, axis=1)),
+            graph.Gather(
+                graph.weight(f"{name}.{stage}.codebook.vectors"), graph.Gather(tokens, k, axis=1)
+            ),
             f"{name}.{stage}.leave",
         )
         for k, stage in enumerate(stages)

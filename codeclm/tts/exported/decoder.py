@@ -1,4 +1,4 @@
-"""The backbone as a graph: the arithmetic of `backbone.Decoder`, for any number of rows and steps."""
+"""The backbone as a graph: the arithmetic of `backbone.Decoder`, for any rows and steps."""
 
 from typing import Any
 

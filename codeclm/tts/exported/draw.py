@@ -28,7 +28,7 @@ class Draw:
 
     def __init__(self, each: Sequence[Sampling], pasts: Sequence[Past]) -> None:
         self.each, self.pasts = each, pasts
-        self.alike = each[0].window == 0 and all(how == each[0] for how in each)
+        self.alike = each[0].window == 0 and all(how is each[0] or how == each[0] for how in each)
         self.guided = each[0].guidance != 1.0
 
     def codes(self, logits: Array, digits: Sequence[int], stream: int | None = None) -> Array:

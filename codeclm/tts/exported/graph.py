@@ -1,8 +1,8 @@
 """Writes ONNX graphs: an operator is a method, a weight is named and not copied.
 
-    graph = Graph({"leave.weight": (3, 2), "leave.bias": (3,)})
-    x = graph.input("x", np.float32, "rows", 2)
-    graph.save(Path("leave.onnx"), y=graph.Relu(graph.linear(x, "leave")))
+graph = Graph({"leave.weight": (3, 2), "leave.bias": (3,)})
+x = graph.input("x", np.float32, "rows", 2)
+graph.save(Path("leave.onnx"), y=graph.Relu(graph.linear(x, "leave")))
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Graph:
     """An ONNX graph under construction.
 
     Every operator of ONNX is a method: its inputs are names, numbers or arrays, its attributes
-    keywords, and it returns the name of its output. `outputs=n` gives a list of n names, `own` takes
-    the operator from ONNX Runtime's own.
+    keywords, and it returns the name of its output. `outputs=n` gives a list of n names, `own`
+    takes an operator that only ONNX Runtime has.
 
     Args:
         shapes: of the weights that it may use; they are added from outside when the graph loads.
@@ -104,7 +104,11 @@ class Graph:
             self.Cast(levels, to=TensorProto.UINT8),
             self.Reshape(scale, [out, inside // BLOCK]),
             own=True,
-            **{"N": out, "K": inside, "bits": 8, "block_size": BLOCK, "accuracy_level": 4},
+            N=out,
+            K=inside,
+            bits=8,
+            block_size=BLOCK,
+            accuracy_level=4,
         )
         return str(found)
 

@@ -57,10 +57,14 @@ def write(folder: Path, model: SpeechLM, shapes: Shapes, names: Names) -> dict[s
     if isinstance(head, FlowHead):
         _flow(folder, model, head, shapes, names)
         return facts | {"steps": head.steps, "shape": head.shape, "history": head.history}
-    raise ValueError(f"head `{model.config.head}` cannot be exported: it goes over whole utterances")
+    raise ValueError(
+        f"head `{model.config.head}` cannot be exported: it goes over whole utterances"
+    )
 
 
-def _depth(folder: Path, model: SpeechLM, head: DepthHead, shapes: Shapes, names: Names) -> dict[str, Any]:
+def _depth(
+    folder: Path, model: SpeechLM, head: DepthHead, shapes: Shapes, names: Names
+) -> dict[str, Any]:
     """One slot: from what goes before it and the code of the last one, the scores of the next."""
     sizes = model.config.local
     shape = Shape.of_sizes(sizes)

@@ -37,7 +37,7 @@ class Session:
         options.intra_op_num_threads = 1  # steps this small only wait for each other on several
         options.log_severity_level = 3
         try:
-            given = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name]) for name in names]
+            given = [_value(weights[name]) for name in names]
             options.add_external_initializers(list(names), given)
             self.session = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
@@ -60,17 +60,58 @@ class Cache:
     Attributes:
         held: [2 * layers, B, key heads, room, size of a head], keys and values of each layer.
         lengths: [B] steps so far.
-        bound: the binding of a session to these arrays, once there is one.
+        bound: to a session, once there is one.
     """
 
     held: Array
     lengths: list[int]
-    bound: Any = None
+    bound: "_Bound | None" = None
 
     @property
     def length(self) -> int:
         """Steps of the longest row."""
         return max(self.lengths)
+
+
+class _Bound:
+    """A session bound to the arrays of a cache, which it reads and writes in place."""
+
+    def __init__(self, session: Session, inputs: Mapping[str, Array], held: Array) -> None:
+        self.run = session.session.run_with_iobinding
+        self.binding = session.session.io_binding()
+        self.inputs = {name: np.array(array) for name, array in inputs.items()}
+        for name, array in self.inputs.items():
+            self.binding.bind_ortvalue_input(name, _value(array))
+        for number, array in enumerate(held):
+            name, value = f"{('keys', 'values')[number % 2]}.{number // 2}", _value(array)
+            self.binding.bind_ortvalue_input(name, value)
+            self.binding.bind_ortvalue_output(f"{name}.after", value)
+        self.names = [name for name in session.outputs if not name.endswith(".after")]
+        self.found: dict[str, Array] = {}
+
+    def fits(self, inputs: Mapping[str, Array]) -> bool:
+        """Whether inputs have the shapes that it is bound to."""
+        return all(self.inputs[name].shape == array.shape for name, array in inputs.items())
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        for name, array in inputs.items():
+            self.inputs[name][...] = array
+        if self.found:
+            self.run(self.binding)
+        else:  # the first time its outputs tell their shapes
+            for name in self.names:
+                self.binding.bind_output(name, "cpu")
+            self.run(self.binding)
+            values = self.binding.get_outputs()[-len(self.names) :]
+            for name, value in zip(self.names, values, strict=True):
+                self.found[name] = np.array(value.numpy())
+                self.binding.bind_ortvalue_output(name, _value(self.found[name]))
+        return {name: array.copy() for name, array in self.found.items()}
+
+
+def _value(array: Array) -> Any:
+    """Of ONNX Runtime, in the memory of the array."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
 class Memory:
@@ -106,7 +147,8 @@ class Memory:
         if len(caches) == 1:
             return caches[0]
         lengths = [length for cache in caches for length in cache.lengths]
-        joined = np.zeros((2 * self.layers, len(lengths), self.heads, max(lengths), self.size), np.float32)
+        shape = (2 * self.layers, len(lengths), self.heads, max(lengths), self.size)
+        joined = np.zeros(shape, np.float32)
         first = 0
         for cache in caches:
             rows = slice(first, first := first + len(cache.lengths))
@@ -125,29 +167,10 @@ class Memory:
             cache.held, cache.bound = held, None
         if room > len(self.cos):
             self._room(2 * room)
-        if cache.bound is None:
-            cache.bound = self._bind(session, cache.held)
-        bound = cache.bound
         lengths = np.array(cache.lengths, np.int32) + np.int32(steps - 1)
-        here = {"lengths": lengths, "total": np.array([total], np.int32), "cos": self.cos, "sin": self.sin}
-        given = {name: np.ascontiguousarray(array) for name, array in (inputs | here).items()}
-        for name, array in given.items():  # which lives until the run is over
-            bound.bind_cpu_input(name, array)
-        session.session.run_with_iobinding(bound)
+        given = inputs | {"lengths": lengths, "total": np.array([total], np.int32)}
+        if cache.bound is None or not cache.bound.fits(given):
+            turns = {"cos": self.cos[:room], "sin": self.sin[:room]}
+            cache.bound = _Bound(session, given | turns, cache.held)
         cache.lengths = [length + steps for length in cache.lengths]
-        names = [name for name in session.outputs if not name.endswith(".after")]
-        found = bound.get_outputs()[-len(names):]
-        return {name: value.numpy() for name, value in zip(names, found, strict=True)}
-
-    def _bind(self, session: Session, held: Array) -> Any:
-        """Binds the caches as inputs and, in the same place, as outputs."""
-        bound = session.session.io_binding()
-        for number in range(2 * self.layers):
-            name = f"{'keys' if number % 2 == 0 else 'values'}.{number // 2}"
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(held[number])
-            bound.bind_ortvalue_input(name, value)
-            bound.bind_ortvalue_output(f"{name}.after", value)
-        for name in session.outputs:
-            if not name.endswith(".after"):
-                bound.bind_output(name, "cpu")
-        return bound
+        return cache.bound(given)

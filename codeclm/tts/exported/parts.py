@@ -1,9 +1,14 @@
 """What stands around the backbone as graphs: the reading of text and slots, and the encoders."""
 
+import math
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from codeclm.codecs.embedding import EMPTY, END, CodeEmbedding
+from codeclm.codecs.levels import code_to_levels, level_to_point
 from codeclm.tts.backbone import Sizes
 from codeclm.tts.exported.graph import Graph
 from codeclm.tts.heads.classes import Classes
@@ -55,58 +60,71 @@ def said(graph: Graph, slots: str, number: str, model: SpeechLM) -> str:
     return str(x)
 
 
-def steps(
-    graph: Graph, slots: str, streams: str | None, read: CodeEmbedding, prefix: str
-) -> str:
-    """`CodeEmbedding.forward`: slots [..., C] of the streams [..., C] to [..., D]."""
-    if streams is None and read.points:
-        known = _number(graph, graph.GreaterOrEqual(slots, 0))
-        found = graph.Mul(points(graph, graph.Max(slots, 0), read.levels), known)
-        found = graph.Reshape(found, [0, 0, read.streams * len(read.levels)])
-        marks = [_number(graph, graph.Equal(slots, mark)) for mark in (EMPTY, END)]
-        marks = graph.Reshape(graph.Concat(*marks, axis=-1), [0, 0, 2 * read.streams])
-        x = graph.MatMul(marks, graph.weight(f"{prefix}.marks"))
-        x = graph.Add(graph.linear(found, f"{prefix}.read"), x)
-        count = read.streams
+def steps(graph: Graph, slots: str, streams: str | None, read: CodeEmbedding, prefix: str) -> str:
+    """`CodeEmbedding.forward`: slots [B, S, C] of the streams [B, S, C] to [B, S, D]."""
+    count = 1 if streams else read.streams
+    if streams is None and read.points:  # one matrix product for all
+        table, kernel = _points(graph, read, prefix)
+        found = graph.Gather(table, graph.Add(slots, 2))
+        found = graph.Reshape(found, [0, 0, count * (len(read.levels) + 2)])
+        width = graph.shapes[f"{prefix}.marks"][1]
+        x = graph.MatMul(found, graph.Reshape(kernel, [count * (len(read.levels) + 2), width]))
+        x = graph.Add(x, graph.weight(f"{prefix}.read.bias"))
     else:
-        mine = streams or graph.constant(np.arange(read.streams))
+        mine = streams or graph.constant(np.arange(count))
         x = graph.ReduceSum(each(graph, slots, mine, read, prefix), [-2], keepdims=0)
-        count = 1 if streams else read.streams
     return str(graph.Div(x, float(count)) if read.mean else x)
 
 
 def each(graph: Graph, slots: str, stream: str, read: CodeEmbedding, prefix: str) -> str:
     """`CodeEmbedding.each`: slots [...] of streams that broadcast to them, to [..., D]."""
     if read.points:
-        mine = graph.Equal(graph.Unsqueeze(stream, [-1]), np.arange(read.streams))
-        mine = graph.Unsqueeze(graph.Cast(mine, to=TensorProto.FLOAT), [-1])  # [..., K, 1]
-        wide = graph.Mul(mine, graph.Unsqueeze(points(graph, graph.Max(slots, 0), read.levels), [-2]))
-        shape = graph.Concat(graph.Shape(slots), [read.streams * len(read.levels)], axis=0)
-        found = graph.linear(graph.Reshape(wide, shape), f"{prefix}.read")
-    else:
-        first = graph.Gather(read.first.numpy(), stream)
-        codes = graph.Add(graph.Max(slots, 0), first)
-        found = graph.Gather(graph.weight(f"{prefix}.table.weight"), codes)
+        table, kernel = _points(graph, read, prefix)
+        found = graph.Unsqueeze(graph.Gather(table, graph.Add(slots, 2)), [-2])
+        found = graph.Squeeze(graph.MatMul(found, graph.Gather(kernel, stream)), [-2])
+        bias = graph.weight(f"{prefix}.read.bias")
+        return str(graph.Add(found, graph.Where(_known(graph, slots), bias, 0.0)))
+    first = graph.Gather(read.first.numpy(), stream)
+    codes = graph.Add(graph.Max(slots, 0), first)
+    found = graph.Gather(graph.weight(f"{prefix}.table.weight"), codes)
     over = graph.Cast(graph.Equal(slots, END), to=TensorProto.INT64)
     mark = graph.Gather(graph.weight(f"{prefix}.marks"), graph.Add(graph.Mul(stream, 2), over))
-    return str(graph.Where(graph.Unsqueeze(graph.Less(slots, 0), [-1]), mark, found))
+    return str(graph.Where(_known(graph, slots), found, mark))
+
+
+def _known(graph: Graph, slots: str) -> str:
+    """[..., 1], whether a slot holds a code."""
+    return str(graph.Unsqueeze(graph.GreaterOrEqual(slots, 0), [-1]))
+
+
+def _points(graph: Graph, read: CodeEmbedding, prefix: str) -> tuple[str, str]:
+    """END, EMPTY and all codes as numbers [2 + size, n + 2], and what reads them, [K, n + 2, D].
+
+    The numbers of a code are its point; a mark is 1 in a place of its own.
+    """
+    points, size = _all_points(read.levels), len(read.levels)
+    table = np.zeros((2 + len(points), size + 2), np.float32)
+    table[2:, :size] = points
+    table[EMPTY + 2, size] = table[END + 2, size + 1] = 1
+    weight = graph.Transpose(graph.weight(f"{prefix}.read.weight"), perm=[1, 0])
+    weight = graph.Reshape(weight, [read.streams, size, -1])
+    marks = graph.Reshape(graph.weight(f"{prefix}.marks"), [read.streams, 2, -1])
+    return graph.constant(table), graph.Concat(weight, marks, axis=1)
 
 
 def points(graph: Graph, codes: str, levels: tuple[int, ...]) -> str:
-    """`level_to_point` of `code_to_levels`: codes [...] to [..., n]."""
-    radix = np.cumprod([1, *levels[:-1]])
-    index = graph.Mod(graph.Div(graph.Unsqueeze(codes, [-1]), radix), np.array(levels))
-    middle = (np.array(levels, np.float32) - 1) / 2
-    return str(graph.Sub(graph.Div(graph.Cast(index, to=TensorProto.FLOAT), middle), 1.0))
+    """FSQ codes [...] as points [..., n]."""
+    return str(graph.Gather(_all_points(levels), codes))
 
 
-def _number(graph: Graph, truth: str) -> str:
-    """[...] true or false to [..., 1], 1 or 0."""
-    return str(graph.Unsqueeze(graph.Cast(truth, to=TensorProto.FLOAT), [-1]))
+def _all_points(levels: tuple[int, ...]) -> NDArray[np.float32]:
+    """Of all codes, [size, n]."""
+    codes = torch.arange(math.prod(levels))
+    return level_to_point(code_to_levels(codes, levels), levels).float().numpy()
 
 
 def logits(graph: Graph, x: str, classes: Classes, prefix: str, stream: str | None = None) -> str:
-    """`Classes.logits`: [..., D] to [..., K, n, L]; of one stream (a scalar) [N, D] to [N, n, L]."""
+    """`Classes.logits`: [..., D] to [..., K, n, L]; with a stream [N, D] to [N, n, L]."""
     shape = [classes.streams, len(classes.digits), max(classes.digits)]
     missing = None if classes.missing is None else classes.missing.numpy()
     if stream is None:
@@ -114,8 +132,12 @@ def logits(graph: Graph, x: str, classes: Classes, prefix: str, stream: str | No
         leading = graph.Shape(x, end=-1)
         scores = graph.Reshape(scores, graph.Concat(leading, shape, axis=0))
     else:
-        rows = graph.Reshape(graph.weight(f"{prefix}.project.weight"), [shape[0], shape[1] * shape[2], -1])
-        bias = graph.Reshape(graph.weight(f"{prefix}.project.bias"), [shape[0], shape[1] * shape[2]])
+        rows = graph.Reshape(
+            graph.weight(f"{prefix}.project.weight"), [shape[0], shape[1] * shape[2], -1]
+        )
+        bias = graph.Reshape(
+            graph.weight(f"{prefix}.project.bias"), [shape[0], shape[1] * shape[2]]
+        )
         weight, offset = (graph.Gather(part, stream) for part in (rows, bias))
         scores = graph.Reshape(graph.Gemm(x, weight, offset, transB=1), [-1, *shape[1:]])
         missing = None if missing is None else graph.Gather(missing, stream)
@@ -127,7 +149,9 @@ def encoder(graph: Graph, x: str, prefix: str, sizes: Sizes) -> str:
     for number in range(sizes.depth):
         layer = f"{prefix}.layers.{number}"
         weight, bias = (graph.weight(f"{layer}.self_attn.in_proj_{k}") for k in ("weight", "bias"))
-        y = graph.MatMul(graph.layer_norm(x, f"{layer}.norm1"), graph.Transpose(weight, perm=[1, 0]))
+        y = graph.MatMul(
+            graph.layer_norm(x, f"{layer}.norm1"), graph.Transpose(weight, perm=[1, 0])
+        )
         parts = graph.Split(graph.Add(y, bias), axis=-1, num_outputs=3, outputs=3)
         y = graph.MultiHeadAttention(*parts, own=True, num_heads=sizes.heads)
         x = graph.Add(x, graph.linear(y, f"{layer}.self_attn.out_proj"))

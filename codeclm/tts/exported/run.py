@@ -107,7 +107,9 @@ class OnnxNetwork:
         self._run(before[None], np.arange(len(slots))[None], heard[None], cache)
 
     def read(self, text: Array, cache: Cache) -> None:
-        nothing = np.zeros((1, len(text), self.grid.slots), np.float32 if self.latents else np.int64)
+        nothing = np.zeros(
+            (1, len(text), self.grid.slots), np.float32 if self.latents else np.int64
+        )
         self._run(nothing, np.full((1, len(text)), -1), (text + self.ages[0])[None], cache)
 
     def step(
@@ -175,7 +177,8 @@ class OnnxNetwork:
                 "make the voice without one"
             )
         scores = scores_of(self.facts, self.graphs["head"], state.hidden, streams)
-        nats: Array = cost(scores, np.broadcast_to(slots, scores.shape[:2])).sum(1)
+        said = np.broadcast_to(slots, scores.shape[:2])
+        nats: Array = cost(scores, said, self.facts["digits"]).sum(1)
         return nats
 
     def _run(self, slots: Array, number: Array, text: Array, cache: Cache) -> dict[str, Array]:
@@ -214,7 +217,7 @@ def load(folder: Path) -> TTS:
         for name, names in facts["graphs"].items()
     }
     network = OnnxNetwork(facts, graphs, model)
-    noise = np.load(folder / GRAPHS / "noise.npy")
+    noise = np.load(folder / GRAPHS / "noise.npy").astype(np.float32)
     spec = CodecSpec.from_dict(meta["codec"])
     sound = OnnxSound(spec, facts["sound"], graphs["sound"], noise, meta.get("scale"), lies)
     voices = {

@@ -61,7 +61,9 @@ class OnnxSound:
         self.step = spec.hop // facts["stride"]  # samples a mel frame
         self.window = facts["window"]
         self.lowest, self.highest = facts["pitches"]
-        self.hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)).astype(np.float32)
+        self.hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)).astype(
+            np.float32
+        )
         self.noise = noise
         self.scale = None
         if scale:
@@ -125,16 +127,22 @@ class OnnxSound:
         voiced, noisy, turn = np.split(filters, 3, axis=1)
         pulses = np.fft.rfft(self._pulses(hertz, turns.astype(np.float32)) * self.hann)
         numbers = np.arange(done, done + len(hertz)) % (len(self.noise) // self.step - 3)
-        hiss = np.lib.stride_tricks.sliding_window_view(self.noise, self.window)[numbers * self.step]
+        hiss = np.lib.stride_tricks.sliding_window_view(self.noise, self.window)[
+            numbers * self.step
+        ]
         strength = np.exp(np.minimum(voiced, 6.0)) * (np.cos(turn) + 1j * np.sin(turn))
-        spectrum = strength * pulses + np.exp(np.minimum(noisy, 6.0)) * np.fft.rfft(hiss * self.hann)
+        spectrum = strength * pulses + np.exp(np.minimum(noisy, 6.0)) * np.fft.rfft(
+            hiss * self.hann
+        )
         found: Array = np.fft.irfft(spectrum, self.window).astype(np.float32) * self.hann
         return found
 
     def _pulses(self, hertz: Array, phase: Array) -> Array:
         """`pulse_frames`: [M] each to [M, window]."""
         hertz, phase = hertz[:, None], phase[:, None]
-        time = (np.arange(self.window, dtype=np.float32) - self.window // 2) / np.float32(self.sample_rate)
+        time = (np.arange(self.window, dtype=np.float32) - self.window // 2) / np.float32(
+            self.sample_rate
+        )
         half = np.float32(np.pi) * ((phase + hertz * time) % 1.0)
         harmonics = np.floor(self.sample_rate / 2 / hertz)
         below = np.sin(half)

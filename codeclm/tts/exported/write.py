@@ -1,8 +1,8 @@
 """Writes a model as graphs: `codeclm export`.
 
 The graphs lie in a folder `onnx` beside the weights that they name. In the model's own folder they
-are all there is to add. In a folder of its own they come with copies of the model, its codec and its
-voices: it needs nothing else, and torch can load it too.
+are all there is to add. In a folder of its own they come with copies of the model, its codec and
+its voices: it needs nothing else, and torch can load it too.
 """
 
 import json
@@ -71,7 +71,9 @@ def export(
         graphs = fresh / GRAPHS if out else fresh
         graphs.mkdir(exist_ok=True)
         shapes = {key: tuple(tensor.shape) for key, tensor in saved.tensors.items()}
-        facts = write_network(graphs, model, shapes, spec.frame_rate, saved.meta.get("llm"), precision)
+        facts = write_network(
+            graphs, model, shapes, spec.frame_rate, saved.meta.get("llm"), precision
+        )
         sound = write_sound(graphs, speaks)
         facts["graphs"] |= sound.pop("graphs")
         facts |= {"sound": sound, "precision": precision}
@@ -129,11 +131,16 @@ def write_network(
     if model.within is not None:
         graph = Graph(shapes)
         state = graph.input("state", np.float32, "rows", width)
-        heard, inside = graph.input("text", np.float32, "rows", width), graph.input("inside", np.int64)
+        heard, inside = (
+            graph.input("text", np.float32, "rows", width),
+            graph.input("inside", np.int64),
+        )
         mixed = graph.Add(graph.linear(state, "within.step"), graph.linear(heard, "within.text"))
         mixed = graph.Add(mixed, graph.Gather(graph.weight("within.place"), inside))
         frame = graph.Add(state, graph.linear(graph.gelu(mixed), "within.leave"))
-        names["frame"] = graph.save(folder / "frame.onnx", frame=frame, chance=_chance(graph, frame))
+        names["frame"] = graph.save(
+            folder / "frame.onnx", frame=frame, chance=_chance(graph, frame)
+        )
     return facts | {
         "grid": layout.grid.to_dict(),
         "drawn": layout.drawn,

@@ -1,0 +1,270 @@
+"""Exported models: what ONNX Runtime says and sounds is what torch does, and torch is not there."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnx", reason="needs the extra `onnx`")
+pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+
+from typer.testing import CliRunner
+
+from codeclm.cli import app
+from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
+from codeclm.codecs.house.bottlenecks.fsq import FSQConfig
+from codeclm.codecs.house.bottlenecks.rvq import RVQConfig
+from codeclm.codecs.house.bottlenecks.semantic import SemanticConfig
+from codeclm.codecs.house.bottlenecks.vae import VAEConfig
+from codeclm.codecs.house.codec import HouseCodec
+from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
+from codeclm.tts import network
+from codeclm.tts.exported import run as exported
+from codeclm.tts.exported import write
+from codeclm.tts.exported.memory import Session
+from codeclm.tts.exported.sound import OnnxSound
+from codeclm.tts.generate import TTS, load_tts
+from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.sampling import Sampling
+from codeclm.tts.voice import Voice
+from tests.tts.cells import CELLS, LATENTS, SIZES, VOCABULARY, bare_tts, cell, make_items, said
+from tests.tts.test_engine import run, talk
+
+EXPORTED = [name for name in CELLS if not name.startswith("coarse_first")]
+HOWS = {
+    "greedy": Sampling(temperature=0, steps=2),
+    "usual": Sampling(steps=2),
+    "guided": Sampling(temperature=0.9, guidance=2.0, steps=3, schedule="sway"),
+    "truncated": Sampling(temperature=1.0, top_k=9, top_p=0.9, min_p=0.02),
+    "repeats": Sampling(window=4, repeats=0.3, guidance=1.5, guide_top_k=5),
+}
+
+
+def graphs_of(folder, facts, arrays):
+    names = facts["graphs"].items()
+    return {name: Session(folder / f"{name}.onnx", arrays, own) for name, own in names}
+
+
+def both(name, text, folder, precision="fp32", sizes=None):
+    """A cell in torch and exported, and utterances."""
+    spec, config = cell(name, text)
+    config = config.model_copy(update=sizes or {})
+    torch.manual_seed(0)
+    model = SpeechLM(config, spec, VOCABULARY)
+    torch.nn.init.constant_(model.advance.bias, -1.5)
+    for part in model.head.modules():
+        if isinstance(part, torch.nn.Linear) and not part.weight.any():  # until it is trained
+            torch.nn.init.normal_(part.weight, std=0.1)
+    plain = bare_tts(model.eval(), spec)
+    arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
+    shapes = {key: array.shape for key, array in arrays.items()}
+    facts = write.write_network(
+        folder, plain.network.model, shapes, spec.frame_rate, precision=precision
+    )
+    facts = json.loads(json.dumps(facts))
+    made = exported.OnnxNetwork(facts, graphs_of(folder, facts, arrays), arrays)
+    return plain, TTS(made, plain.sound, None, {}, {}), make_items(spec)
+
+
+def assert_same(name, one, other):
+    assert one.shape == other.shape
+    if name in LATENTS:
+        assert np.abs(one - other).max() < 1e-3
+    else:
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("text", ["stream", "prefix"])
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_seed_says_the_same_in_both(name, text, tmp_path):
+    plain, made, items = both(name, text, tmp_path)
+    tokens = items[5].tokens.numpy().astype(np.float32 if name in LATENTS else np.int64)
+    voice = Voice(tokens, "toy", "toy", "0" * 16)
+    for kind, how in HOWS.items():
+        options = {"how": how, "seed": 3, "voice": None if kind == "usual" else voice}
+        one, other = (said(tts, items[0].ids[:5], **options) for tts in (plain, made))
+        assert_same(name, one.numpy(), other.numpy())
+
+
+@pytest.mark.parametrize("text", ["stream", "prefix"])
+@pytest.mark.parametrize("name", ["parallel-levels", "delay-depth", "flatten", "flow-patches"])
+def test_exported_talks_beside_others_sound_as_torch_does_alone(name, text, tmp_path):
+    plain, made, items = both(name, text, tmp_path)
+    guided = Sampling(guidance=2.0, steps=2)
+    given = [
+        ([items[0].ids[:5]], 1, guided),
+        ([items[1].ids[:3], items[2].ids[:2]], 2, guided),
+        ([items[3].ids[:2]], 3, Sampling(temperature=0.3, steps=2)),
+    ]
+    alone = [run(plain, [talk(plain, *one)], [0])[0] for one in given]
+    beside = run(made, [talk(made, *one) for one in given], [0, 4, 2])
+    for one, other in zip(alone, beside, strict=True):
+        assert_same(name, one, other)
+
+
+def test_a_transcript_is_followed_as_torch_does(tmp_path):
+    plain, made, items = both("parallel", "stream", tmp_path)
+    tokens, ids = items[0].tokens[:, :9].numpy().astype(np.int64), items[0].ids[:4]
+    caches = [tts.network.start() for tts in (plain, made)]
+    for tts, cache in zip((plain, made), caches, strict=True):
+        tts.network.hear(tokens, cache, ids)
+    length = tokens.shape[1]
+    assert [cache.length for cache in caches] == [length, length]
+    keys = caches[0].keys[0, 0, :, :length].numpy()
+    assert np.abs(keys - caches[1].held[0, 0, :, :length]).max() < 1e-4
+
+
+def test_a_memory_grows(tmp_path, monkeypatch):
+    monkeypatch.setattr("codeclm.tts.exported.memory.ROOM", 4)
+    plain, made, items = both("parallel", "stream", tmp_path)
+    one, other = (said(tts, items[0].ids, seed=1).numpy() for tts in (plain, made))
+    assert one.shape[1] > 8
+    assert_same("parallel", one, other)
+
+
+def test_eight_bits_are_near(tmp_path):
+    sizes = {"width": 64, "heads": 4, "inner": 128}
+    plain, made, items = both("parallel", "stream", tmp_path, "int8", sizes)
+    states = []
+    for tts in (plain, made):
+        place = {"token": np.array([0]), "age": np.array([0])}
+        texts = [tts.network.text(items[0].ids)]
+        slots, number = np.full((1, 3), -1), np.array([0])
+        found = tts.network.step(slots, number, texts, *place.values(), tts.network.start())
+        states.append(np.asarray(found.step))
+    away = np.abs(states[0] - states[1]).max()
+    assert 1e-6 < away < 0.05 * np.abs(states[0]).max()
+
+
+SIDE = SizeConfig(fast_width=16, fast_depth=1, slow_width=24, slow_depth=2)
+BOTTLENECKS = [
+    FSQConfig(groups=3),
+    RVQConfig(codebooks=3, size=16),
+    SemanticConfig(codebooks=3, size=16),
+    VAEConfig(dims=6),
+]
+
+
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS, ids=lambda config: config.kind)
+def test_the_decoder_sounds_as_torch_does_in_any_chunks(bottleneck, tmp_path):
+    torch.manual_seed(0)
+    config = AutoencoderConfig(bottleneck=bottleneck, encoder=SIDE, decoder=SIDE)
+    codec = HouseCodec("toy", Autoencoder(config), Vocoder(VocoderConfig(width=16, depth=2)), "0")
+    for name, buffer in codec.autoencoder.bottleneck.named_buffers():
+        if name.endswith("vectors"):
+            buffer.normal_()
+    torch.nn.init.normal_(codec.vocoder.filters.bias, -2.0)
+    facts = write.write_sound(tmp_path, codec)
+    arrays = {
+        f"{prefix}.{key}": tensor.numpy()
+        for prefix, part in (("codec", codec.autoencoder), ("vocoder", codec.vocoder))
+        for key, tensor in part.state_dict().items()
+    }
+    graph = graphs_of(tmp_path, facts, arrays)["sound"]
+    noise = np.load(tmp_path / "noise.npy").astype(np.float32)
+    sound = OnnxSound(codec.spec, facts, graph, noise, None, tmp_path)
+    tokens = codec.encode(0.1 * torch.randn(1, 1, 24_000))
+    whole = codec.decode(tokens)[0, 0].numpy()
+    matrix = codec.spec.matrix(tokens)[0].numpy()
+    assert np.abs(whole).max() > 0.01
+    for size in (1, 3, matrix.shape[1]):
+        state, chunks = None, []
+        for begin in range(0, matrix.shape[1], size):
+            wav, state = sound.decode(matrix[:, begin : begin + size], state, False)
+            chunks.append(wav)
+        chunks.append(sound.decode(matrix[:, :0], state, True)[0])
+        assert np.abs(np.concatenate(chunks) - whole).max() < 1e-3
+
+
+@pytest.fixture(scope="module")
+def folder(runs, tmp_path_factory):
+    """The tiny model of the tests, exported."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    asked = ["export", str(runs / "tts" / "final"), "--onnx", "--out", str(out)]
+    done = CliRunner().invoke(app, [*asked, "--codec", str(runs / "codec" / "final")])
+    assert (done.exit_code, done.stderr) == (0, "")
+    return out
+
+
+def test_an_exported_folder_speaks_as_the_model_does(folder, tts, runs):
+    made = load_tts(folder)
+    assert isinstance(made.network, exported.OnnxNetwork)
+    voice = Voice(np.ones((2, 30), np.int64), "me", "tiny", tts.codec.spec.fingerprint)
+    for options in ({}, {"voice": voice, "sampling": Sampling(guidance=2.0, top_k=20)}):
+        one = tts.speak("A short test. And one.", seed=3, **options)
+        other = made.speak("A short test. And one.", seed=3, **options)
+        assert one.wav.shape == other.wav.shape
+        assert np.abs(one.wav - other.wav).max() < 1e-3
+    chunks = list(made.stream("A short test. And one.", seed=3, **options))
+    assert np.array_equal(np.concatenate(chunks), other.wav)
+    assert isinstance(network.load(folder, folder / "codec").network, network.TorchNetwork)
+    assert made.codec.spec == tts.codec.spec
+
+
+def test_voices_of_other_codecs_are_refused(folder):
+    other = Voice(np.ones((2, 30), np.int64), "other", "house-x", "f" * 16)
+    with pytest.raises(ValueError, match="made for codec house-x"):
+        load_tts(folder).speak("Hello.", voice=other)
+
+
+def test_the_starter_speaks_without_torch(tmp_path):
+    code = (
+        "import sys, codeclm.cli as cli\n"
+        "sys.argv = ['codeclm', 'speak', 'Hello.', '--voice', 'george', '--out', 'a.wav']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print('LOADED', *sys.modules)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    out = subprocess.check_output([sys.executable, "-c", code], env=env, text=True, cwd=tmp_path)
+    assert out.startswith("a.wav: ")
+    loaded = set(out.partition("LOADED")[2].split())
+    assert "onnxruntime" in loaded
+    assert not {"torch", "transformers", "onnx"} & loaded
+
+
+def test_the_starter_says_what_torch_says():
+    made, plain = load_tts("starter"), network.load("starter")
+    facts = json.loads((write.checkpoint.resolve("starter") / "onnx" / "graphs.json").read_text())
+    ids = made.tokenizer.encode("Hello there.")
+    one, other = (np.stack(list(tts.frames(ids, seed=1)), axis=1) for tts in (plain, made))
+    if facts["precision"] == "fp32":
+        assert np.array_equal(one, other)
+    frames = one[:, :20]
+    ours, _ = made.sound.decode(frames, None, True)
+    theirs = plain.codec.decode(torch.from_numpy(frames)[None])[0, 0].numpy()
+    assert np.abs(ours - theirs).max() < 1e-3
+
+
+@pytest.mark.parametrize("file", ["onnx/step.onnx", "weights.safetensors", "onnx/graphs.json"])
+def test_a_damaged_folder_is_refused_in_one_line(folder, file):
+    path = folder / file
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    try:
+        done = CliRunner().invoke(app, ["speak", "Hello.", "--model", str(folder)])
+    finally:
+        path.write_bytes(whole)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_cannot_be_exported_says_why(tmp_path):
+    spec, config = cell("coarse_first")
+    model = SpeechLM(config, spec, VOCABULARY, trains=False)
+    with pytest.raises(ValueError, match="head `stages` cannot be exported"):
+        write.write_network(tmp_path, model, {}, 25.0)
+    small = ModelConfig(**{**SIZES, "heads": 4})
+    model = SpeechLM(small, cell("parallel")[0], VOCABULARY, trains=False)
+    with pytest.raises(ValueError, match="heads of 8 numbers"):
+        write.write_network(tmp_path, model, {}, 25.0)
+    with pytest.raises(ValueError, match="precision 'int4' is not known"):
+        write.export("starter", tmp_path / "out", precision="int4")
+    with pytest.raises(ValueError, match="is there already"):
+        write.export("starter", tmp_path)
+    assert not list(tmp_path.iterdir())
