@@ -197,7 +197,9 @@ def _download(name: str) -> Path:
     repo, _, revision = name.partition("@")
     try:
         folder = snapshot_download(
-            repo, revision=revision or None, allow_patterns=[CONFIG, META, "*.safetensors"]
+            repo,
+            revision=revision or None,
+            allow_patterns=[f"*{CONFIG}", f"*{META}", "*.safetensors", "onnx/*"],
         )
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().partition("\n")[0]

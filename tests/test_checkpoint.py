@@ -225,7 +225,7 @@ def test_resolve_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert resolve("owner/some-name") == folder
     assert resolve("owner/some.name@v1.0") == folder
-    patterns = ["config.yaml", "meta.json", "*.safetensors"]
+    patterns = ["*config.yaml", "*meta.json", "*.safetensors", "onnx/*"]
     assert asked == [("owner/some-name", None, patterns), ("owner/some.name", "v1.0", patterns)]
     (folder / "meta.json").unlink()
     assert "meta.json missing" in failure(lambda: resolve("owner/some-name"))

@@ -7,16 +7,26 @@ search in which each place keeps the memory of the way that led to it.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from codeclm.tts.network import TorchNetwork
-
+from codeclm.tts.engine import Network
 
 BEAM = 12  # places
+
+
+class Led(Network, Protocol):
+    """A network that can be led through a recording."""
+
+    def pack(self, tokens: NDArray[Any]) -> NDArray[Any]:
+        """The steps [S, C] of a token matrix [K, T]."""
+        ...
+
+    def surprise(self, state: Any, slots: NDArray[Any], streams: Sequence[int]) -> NDArray[Any]:
+        """Nats [R] that one and the same step [C] costs after each row of a state."""
+        ...
 
 
 class Way(NamedTuple):
@@ -34,7 +44,10 @@ class Way(NamedTuple):
 
 
 def follow(
-    network: "TorchNetwork", ids: Sequence[int], tokens: NDArray[Any], beam: int = BEAM
+    network: Led,
+    ids: Sequence[int],
+    tokens: NDArray[Any],
+    beam: int = BEAM,
 ) -> tuple[int, ...]:
     """Frames that each token of a text lasts in a recording of it.
 

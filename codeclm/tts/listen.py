@@ -67,7 +67,7 @@ class Listener:
         first = next(item for item in prepared.items if item.split == "dev")
         tokens = first.tokens[:, : PROMPT[1]]
         tokens = prepared.scale.leave(tokens) if prepared.scale else tokens.long()
-        self.voice = Voice(tokens, "dev", codec.spec.name, codec.spec.fingerprint)
+        self.voice = Voice(tokens.numpy(), "dev", codec.spec.name, codec.spec.fingerprint)
 
     def __call__(self, weights: Mapping[str, Tensor], folder: Path) -> float | None:
         """Writes `00.wav`, `01.wav` ... to a folder.

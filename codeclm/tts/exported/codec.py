@@ -13,7 +13,6 @@ import numpy as np
 from codeclm.codecs.house.autoencoder import STRIDE
 from codeclm.codecs.house.bottlenecks.fsq import FSQ
 from codeclm.codecs.house.bottlenecks.rvq import RVQ
-from codeclm.codecs.house.bottlenecks.semantic import SemanticRVQ
 from codeclm.codecs.house.bottlenecks.vae import VAE
 from codeclm.codecs.house.codec import HouseCodec
 from codeclm.codecs.house.nn import KERNEL
@@ -90,13 +89,11 @@ def _latent(graph: Graph, tokens: str, bottleneck: Any) -> str:
         return graph.linear(
             graph.Add(graph.Mul(tokens, graph.Sqrt(variance)), mean), f"{name}.leave"
         )
-    stages = {
-        RVQ: [f"stack.stages.{k}" for k in range(len(bottleneck.streams))],
-        SemanticRVQ: [
-            "semantic",
-            *(f"acoustic.stages.{k}" for k in range(len(bottleneck.streams) - 1)),
-        ],
-    }[type(bottleneck)]
+    if isinstance(bottleneck, RVQ):
+        stages = [f"stack.stages.{k}" for k in range(bottleneck.config.codebooks)]
+    else:
+        acoustic = range(bottleneck.config.codebooks - 1)
+        stages = ["semantic", *(f"acoustic.stages.{k}" for k in acoustic)]
     rows = [
         graph.linear(
             graph.Gather(

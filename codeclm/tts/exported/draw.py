@@ -83,7 +83,8 @@ class Draw:
         within = softmax(logits).cumsum(-1)
         lot = self._noise("random", logits.shape[:-1])[..., None]
         picked = (within <= lot * within[..., -1:]).sum(-1)
-        return np.minimum(picked, logits.shape[-1] - 1)
+        found: Array = np.minimum(picked, logits.shape[-1] - 1)
+        return found
 
     def _noise(self, kind: str, shape: tuple[int, ...]) -> Array:
         each = (shape[0] // len(self.pasts), *shape[1:])
@@ -227,7 +228,7 @@ def _consistency(facts: dict[str, Any], run: Run, *_: Any) -> Head:
             spoken, silent = np.split(hidden, 2)
             hidden = silent + np.float32(how.guidance) * (spoken - silent)
         scale = how.noise * math.sqrt(how.temperature)
-        x = np.float32(scale) * draw.normal(len(hidden), slots.shape[1])
+        x: Array = np.float32(scale) * draw.normal(len(hidden), slots.shape[1])
         for s, t in pairwise(how.times(facts["steps"])):
             since, until = (np.full(len(x), time, np.float32) for time in (s, t))
             v = run(x=x, since=since, until=until, hidden=hidden)["velocity"]
@@ -263,9 +264,10 @@ def _flow(facts: dict[str, Any], run: Run, inner: Any, *_: Any) -> Head:
             if not draw.guided:
                 return v
             with_text, without = np.split(v, 2)
-            return without + np.float32(how.guidance) * (with_text - without)
+            found: Array = without + np.float32(how.guidance) * (with_text - without)
+            return found
 
-        noise = np.float32(how.noise) * draw.normal(rows, patch, dims)
+        noise: Array = np.float32(how.noise) * draw.normal(rows, patch, dims)
         x, start = noise, 0.0
         if how.temperature < 1:
             x = np.zeros_like(noise)

@@ -4,6 +4,7 @@ A model folder with a folder `onnx` in it is loaded here where `onnxruntime` is 
 `tts.network` elsewhere; both say the same.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,8 @@ class OnnxNetwork:
 
     def text(self, ids: Sequence[int]) -> Array:
         """The vectors of a sentence, [L, D]."""
-        return self.graphs["text"](ids=np.array([ids], np.int64))["text"][0]
+        found: Array = self.graphs["text"](ids=np.array([ids], np.int64))["text"][0]
+        return found
 
     def twice(self, how: Sequence[Sampling]) -> bool:
         return how[0].guidance != 1.0 and not self.guides
@@ -96,7 +98,8 @@ class OnnxNetwork:
         if ids and not self.streamed:
             self.read(self.text(ids), cache)
         elif ids and self.grid.patch == 1:
-            text, durations = self.text(ids), np.array(follow(self, ids, tokens))
+            text = self.text(ids)
+            durations: Array = np.array(follow(self, ids, tokens))
             frame = np.arange(len(slots)) // self.grid.period
             inside = frame < count
             token[inside] = np.arange(len(durations)).repeat(durations)[frame[inside]]
@@ -167,7 +170,8 @@ class OnnxNetwork:
         streams, frames = (np.array([cell[i] for cell in cells]) for i in (0, 1))
         slots = tokens[streams, frames.clip(0, count - 1)]
         slots = np.where(frames < 0, tokens.dtype.type(self.marks[0]), slots)
-        return np.where(frames >= count, tokens.dtype.type(self.marks[1]), slots)
+        found: Array = np.where(frames >= count, tokens.dtype.type(self.marks[1]), slots)
+        return found
 
     def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
         """Nats [R] that one and the same step [C] costs after each row of a state."""
@@ -204,13 +208,15 @@ def load(folder: Path) -> TTS:
     try:
         meta = json.loads((folder / "meta.json").read_text("utf-8"))
         facts = json.loads((folder / GRAPHS / FACTS).read_text("utf-8"))
+        if facts["config"] != config_mark(folder):
+            raise ValueError("it was trained anew since its graphs were written")
         model = read_weights(folder)
         lies = folder / facts["codec"]
         about = json.loads((lies / "meta.json").read_text("utf-8"))
         weights = model | {f"codec.{k}": v for k, v in read_weights(lies).items()}
         vocoder = read_weights(lies / about["vocoder"])
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{folder} is damaged ({error}); export the model again") from None
+        raise ValueError(f"cannot load {folder} ({error}); export the model again") from None
     weights |= {f"vocoder.{name}": array for name, array in vocoder.items()}
     graphs = {
         name: Session(folder / GRAPHS / f"{name}.onnx", weights, names)
@@ -225,6 +231,11 @@ def load(folder: Path) -> TTS:
         for path in sorted((folder / "voices").glob("*.voice.safetensors"))
     }
     return TTS(network, sound, load_tokenizer(meta["tokenizer"]), voices, meta)
+
+
+def config_mark(folder: Path) -> str:
+    """Of the configuration that graphs were written for."""
+    return hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()[:16]
 
 
 def read_weights(folder: Path) -> dict[str, Array]:

@@ -26,7 +26,7 @@ from codeclm.tts.backbone import Shape
 from codeclm.tts.exported import codec as codecs
 from codeclm.tts.exported import decoder, heads, parts
 from codeclm.tts.exported.graph import Graph
-from codeclm.tts.exported.run import FACTS, GRAPHS
+from codeclm.tts.exported.run import FACTS, GRAPHS, config_mark
 from codeclm.tts.model import ModelConfig, SpeechLM, TextEncoder
 
 PRECISIONS = ("fp32", "int8")
@@ -76,7 +76,7 @@ def export(
         )
         sound = write_sound(graphs, speaks)
         facts["graphs"] |= sound.pop("graphs")
-        facts |= {"sound": sound, "precision": precision}
+        facts |= {"sound": sound, "precision": precision, "config": config_mark(saved.folder)}
         facts["codec"] = "codec" if out else os.path.relpath(lies, place)
         (graphs / FACTS).write_text(json.dumps(facts), encoding="utf-8")
         if out:
@@ -106,7 +106,8 @@ def write_network(
     if shape is None:
         raise ValueError(f"the backbone {llm and llm['model_type']} cannot be exported")
     decoder.check(shape)
-    layout, width, names = model.layout, model.config.width, {}
+    layout, width = model.layout, model.config.width
+    names: dict[str, list[str]] = {}  # of the weights of each graph
     latents = layout.before != layout.before  # NaN
     facts = {"head": heads.write(folder, model, shapes, names)}
 
