@@ -268,3 +268,24 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     with pytest.raises(ValueError, match="is there already"):
         write.export("starter", tmp_path)
     assert not list(tmp_path.iterdir())
+    done = CliRunner().invoke(app, ["export", "starter"])
+    assert (done.exit_code, done.stderr) == (2, "error: say as what to export it: --onnx\n")
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write, "_copy", full)
+    with pytest.raises(ValueError, match="cannot write .*: No space left on device"):
+        write.export("starter", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_graphs_of_another_configuration_are_refused(folder):
+    path = folder / "config.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("mean: false", "mean: true"))
+    with pytest.raises(ValueError, match="trained anew since its graphs were written"):
+        load_tts(folder)
+    path.write_text(whole)
