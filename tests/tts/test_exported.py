@@ -277,7 +277,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write, "_copy", full)
-    with pytest.raises(ValueError, match="cannot write .*: No space left on device"):
+    with pytest.raises(ValueError, match=r"cannot write .*: No space left on device"):
         write.export("starter", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
