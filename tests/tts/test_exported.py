@@ -29,9 +29,11 @@ from codeclm.tts.exported.memory import Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.generate import TTS, load_tts
 from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.pretrained import llm_config
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
 from tests.tts.cells import CELLS, LATENTS, SIZES, VOCABULARY, bare_tts, cell, make_items, said
+from tests.tts.llms import LLMS, save_llm
 from tests.tts.test_engine import run, talk
 
 EXPORTED = [name for name in CELLS if not name.startswith("coarse_first")]
@@ -59,15 +61,19 @@ def both(name, text, folder, precision="fp32", sizes=None):
     for part in model.head.modules():
         if isinstance(part, torch.nn.Linear) and not part.weight.any():  # until it is trained
             torch.nn.init.normal_(part.weight, std=0.1)
-    plain = bare_tts(model.eval(), spec)
+    return *speakers(model.eval(), spec, folder, precision), make_items(spec)
+
+
+def speakers(model, spec, folder, precision="fp32", vocabulary=VOCABULARY, llm=None):
+    """Speakers with the weights of a model in training: in torch, and exported."""
+    plain = bare_tts(model, spec, vocabulary, llm)
     arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
     shapes = {key: array.shape for key, array in arrays.items()}
-    facts = write.write_network(
-        folder, plain.network.model, shapes, spec.frame_rate, precision=precision
-    )
+    bare = plain.network.model
+    facts = write.write_network(folder, bare, shapes, spec.frame_rate, llm, precision)
     facts = json.loads(json.dumps(facts))
     made = exported.OnnxNetwork(facts, graphs_of(folder, facts, arrays), arrays)
-    return plain, TTS(made, plain.sound, None, {}, {}), make_items(spec)
+    return plain, TTS(made, plain.sound, None, {}, {})
 
 
 def assert_same(name, one, other):
@@ -104,6 +110,21 @@ def test_exported_talks_beside_others_sound_as_torch_does_alone(name, text, tmp_
     beside = run(made, [talk(made, *one) for one in given], [0, 4, 2])
     for one, other in zip(alone, beside, strict=True):
         assert_same(name, one, other)
+
+
+@pytest.mark.parametrize("name", ["llama3", "mistral", "qwen3", "llama-biased"])
+def test_a_pretrained_llm_says_the_same(name, tmp_path, monkeypatch):
+    family, options = LLMS[name]
+    monkeypatch.setitem(LLMS, name, (family, {**options, "head_dim": 16}))
+    llm, vocabulary = save_llm(name, tmp_path / name), 282
+    spec, options = cell("flatten")[0], {"layout": "flatten", "frame_dropout": 0.0}
+    model = SpeechLM(ModelConfig(pretrained=str(llm), text="prefix", **options), spec, vocabulary)
+    torch.nn.init.constant_(model.advance.bias, -1.5)
+    facts = llm_config(model.backbone)
+    plain, made = speakers(model.eval(), spec, tmp_path, "fp32", vocabulary, facts)
+    ids = make_items(spec)[0].ids[:4]
+    one, other = (said(tts, [1, *ids], seed=2).numpy() for tts in (plain, made))
+    assert_same(name, one, other)
 
 
 def test_a_transcript_is_followed_as_torch_does(tmp_path):
