@@ -17,6 +17,7 @@ from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.draw import Draw
+from codeclm.tts.flops import step_weights
 from codeclm.tts.generate import TTS
 from codeclm.tts.heads import DepthHead
 from codeclm.tts.model import ModelConfig, SpeechLM
@@ -38,7 +39,7 @@ class State:
     @property
     def hidden(self) -> Tensor:
         """What the head draws from, [R, P * D]."""
-        return torch.cat(self.frames, dim=-1)
+        return self.frames[0] if len(self.frames) == 1 else torch.cat(self.frames, dim=-1)
 
 
 class TorchNetwork:
@@ -47,6 +48,9 @@ class TorchNetwork:
     Args:
         weights: of the finished model.
         llm: the config of a pretrained LLM, if that is what it was made from.
+
+    Attributes:
+        step_bytes: of the weights that a step reads.
     """
 
     def __init__(
@@ -62,6 +66,9 @@ class TorchNetwork:
         self.grid, self.drawn = layout.grid, layout.drawn
         self.marks = (layout.before, layout.after)
         self.rate, self.streamed = rate, model.config.text == "stream"
+        decoders = ("backbone.", "head.body.") if isinstance(model.head, DepthHead) else "backbone."
+        given = sum(t.nbytes for name, t in weights.items() if name.startswith(decoders))
+        self.step_bytes = given + 4 * step_weights(self.model)
 
     def text(self, ids: Sequence[int]) -> Tensor:
         """The vectors of a sentence, [L, D]."""
@@ -115,8 +122,10 @@ class TorchNetwork:
     def advance(
         self, state: State, inside: int, texts: Sequence[Tensor], token: Array, age: Array
     ) -> Array:
-        heard = self._heard(texts, token, age)
-        state.frames.append(self.model.frame(state.step, heard, inside))
+        frame = state.step
+        if self.model.within is not None:
+            frame = self.model.frame(frame, self._heard(texts, token, age), inside)
+        state.frames.append(frame)
         chance: Tensor = self.model.advance(state.frames[-1])[:, 0].sigmoid()
         return chance.numpy()
 
@@ -126,7 +135,7 @@ class TorchNetwork:
             self.model.text_at(text, torch.tensor(now), torch.tensor(since))
             for text, now, since in zip(texts, token.tolist(), age.tolist(), strict=True)
         ]
-        return torch.stack(each)
+        return torch.stack(each) if len(each) > 1 else each[0][None]
 
     @torch.inference_mode()
     def draw(

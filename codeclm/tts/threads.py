@@ -1,0 +1,91 @@
+"""How many threads a model speaks fastest with: small steps on many threads crawl.
+
+It is tried, not reckoned: the answer depends on the model, on how many talks there are, and on what
+else the machine does.
+"""
+
+import os
+import sys
+import time
+from collections import Counter
+from statistics import median
+from typing import TYPE_CHECKING
+
+from codeclm.tts.engine import Engine, Network, Said
+from codeclm.tts.generate import TTS, Drawing
+from codeclm.tts.guard import Guards
+
+if TYPE_CHECKING:
+    from codeclm.tts.voice import Voice
+
+SENTENCES = (
+    "The birch canoe slid on the smooth planks.",
+    "Glue the sheet to the dark blue background.",
+    "It is easy to tell the depth of a well.",
+    "These days a chicken leg is a rare dish.",
+    "Rice is often served in round bowls.",
+    "The juice of lemons makes fine punch.",
+)
+TRIED = 12  # steps, three times, for each number of threads
+GAIN = 0.9  # of the time with fewer threads, that more must come down to
+
+
+def choose_threads(tts: TTS, batch: int = 1) -> int:
+    """Finds the fastest number of threads for so many talks side by side, and goes on with it."""
+    count = fastest(try_threads(tts, batch))
+    use_threads(tts.network, count)
+    return count
+
+
+def try_threads(tts: TTS, batch: int = 1, sampling: Drawing | None = None) -> dict[int, float]:
+    """Median seconds of a step with 1, 2, 4 ... threads, up to the cores there are."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    counts = [2**i for i in range(cores.bit_length())]
+    took: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(3):
+        for count in counts:
+            use_threads(tts.network, count)
+            took[count] += time_steps(tts, TRIED, batch, sampling)
+        # What crawls is not tried again.
+        best = min(median(times) for times in took.values())
+        counts = [count for count in counts if median(took[count]) < 2 * best]
+    return {count: median(times) for count, times in took.items()}
+
+
+def fastest(times: dict[int, float]) -> int:
+    """The number of threads to take; more of them must save a tenth of the time."""
+    best = min(times)
+    for count in sorted(times):
+        if times[count] < GAIN * times[best]:
+            best = count
+    return best
+
+
+def use_threads(network: Network, count: int) -> None:
+    """Has torch compute with so many threads, and a network that has threads of its own too."""
+    import torch
+
+    torch.set_num_threads(count)
+    if hasattr(network, "use_threads"):
+        network.use_threads(count)
+
+
+def time_steps(
+    tts: TTS,
+    count: int,
+    batch: int = 1,
+    sampling: Drawing | None = None,
+    voice: "Voice | None" = None,
+) -> list[float]:
+    """Seconds of each of the first `count` steps of so many talks, the very first left out."""
+    engine, sentences = Engine(tts.network), [tts.tokenizer.encode(text) for text in SENTENCES]
+    for seed in range(batch):
+        said = iter([Said(ids) for ids in sentences])
+        engine.add(tts.talk(said, voice, sampling, seed, Guards(), Counter()))
+    engine.step()  # makes one cache of all
+    took: list[float] = []
+    while len(took) < count and len(engine.talks) == batch:
+        began = time.perf_counter()
+        engine.step()
+        took.append(time.perf_counter() - began)
+    return took
