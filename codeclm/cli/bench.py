@@ -7,7 +7,7 @@ import typer
 
 import codeclm
 from codeclm.cli.common import VOICE_SUFFIX, Json, check_model, print_json, quiet_stdout
-from codeclm.cli.speak import voice_of
+from codeclm.cli.speak import _check_voice, voice_of
 
 
 def bench(
@@ -30,6 +30,12 @@ def bench(
         str | None,
         typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
     ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="What to say; may be given several times.")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
+    ] = "en",
     as_json: Json = False,
 ) -> None:
     """Measure speed, time to the first audio, a step and its roofline, and memory."""
@@ -41,6 +47,7 @@ def bench(
             name, steps = given, ""  # perhaps a hub name with its revision
         check_model(name)
         asked.append((name, _numbers(steps, "steps") if steps else [None]))
+    _check_voice(voice)
     with quiet_stdout():
         from codeclm import checkpoint
         from codeclm.tts import bench as benching
@@ -53,8 +60,9 @@ def bench(
                 label = name if count is None else f"{name} {count}"
                 how = tts.sampling.model_copy(update={} if count is None else {"steps": count})
                 folder = checkpoint.resolve(name)
-                ways.append(benching.Way(label, tts, folder, how, spoken))
-        rows = benching.bench(ways, batches, runs, threads)
+                ways.append(benching.Way(label, tts, folder, how, spoken, language))
+        texts = text or benching.SENTENCES
+        rows = benching.bench(ways, batches, runs, threads, texts)
     if as_json:
         print_json(rows=[dataclasses.asdict(row) for row in rows])
     else:

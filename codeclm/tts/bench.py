@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -30,11 +29,19 @@ from codeclm.tts.generate import TTS, Request
 from codeclm.tts.measure import matrix_peak
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.sampling import Sampling
-from codeclm.tts.threads import SENTENCES, fastest, time_steps, try_threads, use_threads
+from codeclm.tts.threads import fastest, time_steps, try_threads, use_threads
 
 if TYPE_CHECKING:
     from codeclm.tts.voice import Voice
 
+SENTENCES = (
+    "The birch canoe slid on the smooth planks.",
+    "Glue the sheet to the dark blue background.",
+    "It is easy to tell the depth of a well.",
+    "These days a chicken leg is a rare dish.",
+    "Rice is often served in round bowls.",
+    "The juice of lemons makes fine punch.",
+)
 UTTERANCE = 10  # seconds of speech that the operations of a step are averaged over
 TIMED = 100  # steps that a step is timed on
 
@@ -60,6 +67,7 @@ class Way:
         name: for people.
         folder: that the model came from.
         voice: None: its first stock voice.
+        language: of what it says.
     """
 
     name: str
@@ -67,6 +75,7 @@ class Way:
     folder: Path
     sampling: Sampling
     voice: "Voice | None" = None
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ def bench(
     batches: Sequence[int] = (1, 4, 16),
     runs: int = 30,
     threads: int | None = None,
+    texts: Sequence[str] = SENTENCES,
 ) -> list[Row]:
     """Measures models side by side, a row for each number of talks and each model.
 
@@ -118,6 +128,10 @@ def bench(
         batches: numbers of talks side by side.
         runs: first sounds to time, at least, for each row.
         threads: to compute with; None: the fastest number, for each row.
+        texts: what they say, in turn.
+
+    Raises:
+        ValueError: a model cannot say a text.
     """
     rows = []
     for batch in sorted(batches):
@@ -130,7 +144,7 @@ def bench(
         for number in range(-1, rounds):
             for i, way in enumerate(ways):
                 use_threads(way.tts.network, counts[i])
-                speed, first = speak(way, batch, number + 1)
+                speed, first = speak(way, texts, batch, number + 1)
                 took = time_steps(way.tts, -(-TIMED // rounds), batch, way.sampling, way.voice)
                 if number >= 0:  # the first round warms up
                     speeds[i].append(speed)
@@ -163,10 +177,12 @@ def bench(
     return rows
 
 
-def speak(way: Way, batch: int, number: int) -> tuple[float, list[float]]:
-    """Says some sentences at once; x real time, and ms to the first audio of each."""
-    texts = [SENTENCES[(number + i) % len(SENTENCES)] for i in range(batch)]
-    requests = [Request(text, way.voice, seed=number + i) for i, text in enumerate(texts)]
+def speak(way: Way, texts: Sequence[str], batch: int, number: int) -> tuple[float, list[float]]:
+    """Says some of the texts at once; x real time, and ms to the first audio of each."""
+    requests = [
+        Request(texts[i % len(texts)], way.voice, way.language, seed=i)
+        for i in range(number, number + batch)
+    ]
     began = time.perf_counter()
     said = way.tts.speak_all(requests, sampling=way.sampling, together=batch)
     took = time.perf_counter() - began
@@ -196,7 +212,6 @@ def work_of(way: Way) -> Work:
     return Work(weights, total / model.layout.steps(frames))
 
 
-@cache
 def bandwidth(size: int, threads: int) -> float:
     """Bytes a second that a matrix of so many bytes is read with, to multiply a vector."""
     torch.set_num_threads(threads)
@@ -211,7 +226,6 @@ def _took(matrix: torch.Tensor, vector: torch.Tensor) -> float:
     return time.perf_counter() - began
 
 
-@cache
 def _matrix_peak(threads: int) -> float:
     torch.set_num_threads(threads)
     return matrix_peak(torch.device("cpu"), torch.float32, 512)

@@ -11,6 +11,8 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from codeclm.tts.engine import Engine, Network, Said
 from codeclm.tts.generate import TTS, Drawing
 from codeclm.tts.guard import Guards
@@ -18,15 +20,8 @@ from codeclm.tts.guard import Guards
 if TYPE_CHECKING:
     from codeclm.tts.voice import Voice
 
-SENTENCES = (
-    "The birch canoe slid on the smooth planks.",
-    "Glue the sheet to the dark blue background.",
-    "It is easy to tell the depth of a well.",
-    "These days a chicken leg is a rare dish.",
-    "Rice is often served in round bowls.",
-    "The juice of lemons makes fine punch.",
-)
 TRIED = 12  # steps, three times, for each number of threads
+TOKENS = 60  # of a sentence at random
 GAIN = 0.9  # of the time with fewer threads, that more must come down to
 
 
@@ -77,11 +72,14 @@ def time_steps(
     sampling: Drawing | None = None,
     voice: "Voice | None" = None,
 ) -> list[float]:
-    """Seconds of each of the first `count` steps of so many talks, the very first left out."""
-    engine, sentences = Engine(tts.network), [tts.tokenizer.encode(text) for text in SENTENCES]
+    """Seconds of each of the first `count` steps of so many talks, the very first left out.
+
+    They say tokens at random, which any model can.
+    """
+    engine, rng = Engine(tts.network), np.random.default_rng(0)
     for seed in range(batch):
-        said = iter([Said(ids) for ids in sentences])
-        engine.add(tts.talk(said, voice, sampling, seed, Guards(), Counter()))
+        ids = rng.integers(1, len(tts.tokenizer.tokens), (4, TOKENS)).tolist()
+        engine.add(tts.talk(map(Said, ids), voice, sampling, seed, Guards(), Counter()))
     engine.step()  # makes one cache of all
     took: list[float] = []
     while len(took) < count and len(engine.talks) == batch:

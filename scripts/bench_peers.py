@@ -1,0 +1,139 @@
+"""Measure codeclm beside other packages, each in a process and an environment of its own.
+
+    python scripts/bench_peers.py --envs ~/peers --out docs/results/peers.json
+
+The peers of a comparison (`peers.py` knows them) take turns, round by round, so that what else the
+machine does meets all alike; only one computes at a time. Every process is held to so many cores,
+and told to compute with as many threads. Rounds are kept in the file as soon as a comparison is
+through, and what is there is not measured again; a table of all is written beside it, with the
+ending .md. Environments that are missing are made with pip. Kokoro has its own weights, the starter
+ours; all others have random ones of the sizes said, which take as long as trained ones.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import peers
+
+# Ours first: ratios are to it.
+COMPARISONS = [
+    ["our step, 8M", "transformers' step, 8M"],
+    ["our step, 100M", "transformers' step, 100M"],
+    ["starter", "Pocket TTS 7M", "Kokoro 82M int8", "CSM 8M"],
+    ["ours, 16M", "Pocket TTS 18M"],
+    ["ours, 90M", "Pocket TTS 100M"],
+]
+
+
+def compare(names: list[str], cores: int, rounds: int, envs: Path) -> dict[str, Any]:
+    """Rounds of several peers in turn, a process each."""
+    found: dict[str, Any] = {}
+    running = {}
+    try:
+        for name in names:
+            env = peers.PEERS[name].env
+            python = envs / env / "bin" / "python" if env else sys.executable
+            command = [str(python), peers.__file__, name, str(cores)]
+            running[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(cores), "HF_HUB_OFFLINE": "1"},
+            )
+            line = running[name].stdout.readline()
+            if not line:
+                raise SystemExit(f"{name} did not start")
+            found[name] = {**json.loads(line), "rounds": []}
+        for _ in range(rounds):
+            for name, process in running.items():
+                process.stdin.write("\n")
+                process.stdin.flush()
+                found[name]["rounds"].append(json.loads(process.stdout.readline()))
+    finally:
+        for process in running.values():
+            process.stdin.close()
+            process.wait()
+    return found
+
+
+def table(kept: dict[str, Any]) -> str:
+    """All comparisons in Markdown: medians, and ratios that are medians over the rounds."""
+    steps = ["| cores | | parameters | step, ms | CPU, ms | ours is faster | roofline |"]
+    speech = [
+        "| cores | | parameters | x real time | by CPU time | first audio, ms | ours is faster |"
+    ]
+    steps.append("|---" * 7 + "|")
+    speech.append("|---" * 7 + "|")
+    for key, found in kept.items():
+        cores, ours = key.partition(" ")[0], next(iter(found.values()))["rounds"]
+        for name, peer in found.items():
+            mine = peer["rounds"]
+
+            def mid(of: Callable[[dict[str, Any]], float], rounds: Any = mine) -> float:
+                return median(map(of, rounds))
+
+            millions = f"{cores} | {name} | {peer['parameters'] / 1e6:.1f} M"
+            ratio = median(cost(b) / cost(a) for a, b in zip(ours, mine, strict=True))
+            if "audio" not in mine[0]:
+                share = mid(lambda r: r["floor"] / r["wall"]) if "floor" in mine[0] else None
+                steps.append(
+                    f"| {millions} | {mid(lambda r: 1000 * r['wall']):.2f} | "
+                    f"{mid(lambda r: 1000 * r['cpu']):.2f} | {ratio:.2f} x | "
+                    f"{'' if share is None else f'{share:.0%}'} |"
+                )
+            else:
+                speech.append(
+                    f"| {millions} | {mid(lambda r: r['audio'] / r['wall']):.1f} | "
+                    f"{mid(lambda r: r['audio'] / r['cpu']):.1f} | "
+                    f"{mid(lambda r: 1000 * r['first']):.0f} | {ratio:.2f} x |"
+                )
+    return "\n".join([*steps, "", *speech, ""])
+
+
+def cost(found: dict[str, Any]) -> float:
+    """Seconds a step, or a second of audio."""
+    wall: float = found["wall"] / found.get("audio", 1.0)
+    return wall
+
+
+def make(env: str, envs: Path) -> None:
+    """Makes an environment that is not there."""
+    if not (envs / env / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", envs / env], check=True)
+        subprocess.run([envs / env / "bin" / "pip", "install", *peers.ENVS[env]], check=True)
+
+
+def main() -> None:
+    """Measures what is not yet measured, and writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--envs", type=Path, default=Path("runs/peers"), help="environments")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/peers.json"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", default="", help="comparisons that this is in the name of")
+    args = parser.parse_args()
+    kept = json.loads(args.out.read_text()) if args.out.exists() else {}
+    for cores in args.cores:
+        for names in COMPARISONS:
+            key = f"{cores} {' / '.join(names)}"
+            if key in kept or args.only not in key:
+                continue
+            for name in names:
+                if peers.PEERS[name].env:
+                    make(peers.PEERS[name].env, args.envs)
+            kept[key] = compare(names, cores, args.rounds, args.envs)
+            args.out.write_text(json.dumps(kept) + "\n")
+            args.out.with_suffix(".md").write_text(table(kept))
+    print(table(kept))
+
+
+if __name__ == "__main__":
+    main()
