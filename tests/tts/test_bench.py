@@ -11,7 +11,6 @@ from codeclm.tts.bench import Way
 from codeclm.tts.model import SpeechLM
 from tests.tts.cells import CELLS, VOCABULARY, bare_tts, cell
 
-
 TEXTS = ("A short test.", "And another one.")
 
 
