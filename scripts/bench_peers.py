@@ -59,8 +59,7 @@ def compare(names: list[str], cores: int, rounds: int, envs: Path) -> dict[str, 
                 found[name]["rounds"].append(json.loads(process.stdout.readline()))
     finally:
         for process in running.values():
-            process.stdin.close()
-            process.wait()
+            process.communicate()  # the end of its lines is its end
     return found
 
 
