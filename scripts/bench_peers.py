@@ -15,13 +15,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import peers
 
+TIMES = ("wall", "cpu")
 # Ours first: ratios are to it.
 COMPARISONS = [
     ["our step, 8M", "transformers' step, 8M"],
@@ -65,42 +65,38 @@ def compare(names: list[str], cores: int, rounds: int, envs: Path) -> dict[str, 
 
 def table(kept: dict[str, Any]) -> str:
     """All comparisons in Markdown: medians, and ratios that are medians over the rounds."""
-    steps = ["| cores | | parameters | step, ms | CPU, ms | ours is faster | roofline |"]
-    speech = [
-        "| cores | | parameters | x real time | by CPU time | first audio, ms | ours is faster |"
-    ]
-    steps.append("|---" * 7 + "|")
+    ours_first = "ours is faster | by CPU time"
+    steps = [f"| cores | | parameters | step, ms | CPU, ms | roofline | {ours_first} |"]
+    speech = [f"| cores | | parameters | x real time | first audio, ms | {ours_first} |"]
+    steps.append("|---" * 8 + "|")
     speech.append("|---" * 7 + "|")
     for key, found in kept.items():
-        cores, ours = key.partition(" ")[0], next(iter(found.values()))["rounds"]
+        ours = next(iter(found.values()))["rounds"]
         for name, peer in found.items():
-            mine = peer["rounds"]
-
-            def mid(of: Callable[[dict[str, Any]], float], rounds: Any = mine) -> float:
-                return median(map(of, rounds))
-
-            millions = f"{cores} | {name} | {peer['parameters'] / 1e6:.1f} M"
-            ratio = median(cost(b) / cost(a) for a, b in zip(ours, mine, strict=True))
-            if "audio" not in mine[0]:
-                share = mid(lambda r: r["floor"] / r["wall"]) if "floor" in mine[0] else None
-                steps.append(
-                    f"| {millions} | {mid(lambda r: 1000 * r['wall']):.2f} | "
-                    f"{mid(lambda r: 1000 * r['cpu']):.2f} | {ratio:.2f} x | "
-                    f"{'' if share is None else f'{share:.0%}'} |"
-                )
-            else:
-                speech.append(
-                    f"| {millions} | {mid(lambda r: r['audio'] / r['wall']):.1f} | "
-                    f"{mid(lambda r: r['audio'] / r['cpu']):.1f} | "
-                    f"{mid(lambda r: 1000 * r['first']):.0f} | {ratio:.2f} x |"
-                )
+            rounds = peer["rounds"]
+            pairs = list(zip(ours, rounds, strict=True))
+            wall, cpu = (median(cost(b, of) / cost(a, of) for a, b in pairs) for of in TIMES)
+            peer_is = [key.partition(" ")[0], name, f"{peer['parameters'] / 1e6:.1f} M"]
+            faster = [f"{wall:.2f} x", f"{cpu:.2f} x"]
+            if "audio" in rounds[0]:
+                speed = 1 / median(cost(r, "wall") for r in rounds)
+                first = 1000 * median(r["first"] for r in rounds)
+                speech.append(_row([*peer_is, f"{speed:.1f}", f"{first:.0f}", *faster]))
+                continue
+            times = [f"{1000 * median(r[of] for r in rounds):.2f}" for of in TIMES]
+            share = [r["floor"] / r["wall"] for r in rounds if "floor" in r]
+            steps.append(_row([*peer_is, *times, f"{median(share):.0%}" if share else "", *faster]))
     return "\n".join([*steps, "", *speech, ""])
 
 
-def cost(found: dict[str, Any]) -> float:
+def cost(found: dict[str, Any], of: str) -> float:
     """Seconds a step, or a second of audio."""
-    wall: float = found["wall"] / found.get("audio", 1.0)
-    return wall
+    seconds: float = found[of] / found.get("audio", 1.0)
+    return seconds
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def make(env: str, envs: Path) -> None:

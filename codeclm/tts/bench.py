@@ -141,12 +141,12 @@ def bench(
         firsts: list[list[float]] = [[] for _ in ways]
         steps: list[list[float]] = [[] for _ in ways]
         rounds = max(3, -(-runs // batch))
-        for number in range(-1, rounds):
+        for number in range(rounds + 1):
             for i, way in enumerate(ways):
                 use_threads(way.tts.network, counts[i])
-                speed, first = speak(way, texts, batch, number + 1)
+                speed, first = speak(way, texts, batch, number)
                 took = time_steps(way.tts, -(-TIMED // rounds), batch, way.sampling, way.voice)
-                if number >= 0:  # the first round warms up
+                if number:  # the first round warms up
                     speeds[i].append(speed)
                     firsts[i] += first
                     steps[i] += took

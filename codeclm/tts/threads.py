@@ -20,7 +20,7 @@ from codeclm.tts.guard import Guards
 if TYPE_CHECKING:
     from codeclm.tts.voice import Voice
 
-TRIED = 12  # steps, three times, for each number of threads
+TRIED = 5  # steps, and as many times, for each number of threads
 TOKENS = 60  # of a sentence at random
 GAIN = 0.9  # of the time with fewer threads, that more must come down to
 
@@ -37,7 +37,7 @@ def try_threads(tts: TTS, batch: int = 1, sampling: Drawing | None = None) -> di
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     counts = [2**i for i in range(cores.bit_length())]
     took: dict[int, list[float]] = {count: [] for count in counts}
-    for _ in range(3):
+    for _ in range(TRIED):
         for count in counts:
             use_threads(tts.network, count)
             took[count] += time_steps(tts, TRIED, batch, sampling)

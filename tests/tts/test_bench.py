@@ -100,7 +100,7 @@ def test_threads_are_chosen_by_trying(way, monkeypatch):
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 8)
     assert threads.try_threads(way.tts) == pace
     assert used.count(8) == 1  # what crawls is not tried again
-    assert used.count(2) == 3
+    assert used.count(2) == threads.TRIED
     assert threads.choose_threads(way.tts) == used[-1] == 2  # four save less than a tenth
 
 
