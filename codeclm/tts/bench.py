@@ -215,9 +215,12 @@ def work_of(way: Way) -> Work:
 def bandwidth(size: int, threads: int) -> float:
     """Bytes a second that a matrix of so many bytes is read with, to multiply a vector."""
     torch.set_num_threads(threads)
-    matrix = torch.ones(max(1, size // 4096), 1024)
-    vector = torch.ones(1024)
-    return 4 * matrix.numel() / min(_took(matrix, vector) for _ in range(20))
+    matrix, vector = torch.ones(max(1, size // 4096), 1024), torch.ones(1024)
+    # In pieces of some 16 MB, so that whatever else runs does not fall into each of them.
+    pieces = matrix.chunk(-(-size // 2**24))
+    rounds = [[_took(piece, vector) for piece in pieces] for _ in range(20)]
+    took: float = np.array(rounds).min(0).sum()
+    return 4 * matrix.numel() / took
 
 
 def _took(matrix: torch.Tensor, vector: torch.Tensor) -> float:
