@@ -34,6 +34,8 @@ class CodeEmbedding(nn.Module):
             if not self.levels or any(stream.levels != self.levels for stream in streams):
                 raise ValueError("codes can be read as points only where all streams are FSQ alike")
             self.read = nn.Linear(self.streams * len(self.levels), width)
+            self.register_buffer("known", _known(self.levels), persistent=False)
+            self.known: Tensor  # [2 + V, n + 2], what END, EMPTY and each code are read as
         else:
             sizes = torch.tensor([0, *(stream.size for stream in streams)])
             self.register_buffer("first", sizes.cumsum(0)[:-1], persistent=False)
@@ -63,13 +65,20 @@ class CodeEmbedding(nn.Module):
     def forward(self, slots: Tensor, streams: Tensor | None = None) -> Tensor:
         """Reads steps; `streams` [..., C] says whose codes they hold, None: slot k stream k."""
         if streams is None and self.points:  # one matrix product for all
-            codes = slots.clamp(min=0)
-            points = level_to_point(code_to_levels(codes, self.levels), self.levels)
-            points = points.to(self.read.weight.dtype) * (slots >= 0)[..., None]
-            marks = F.one_hot((-1 - slots).clamp(min=-1) + 1, 3)[..., 1:].to(points.dtype)
-            step: Tensor = self.read(points.flatten(-2)) + marks.flatten(-2) @ self.marks
+            known = self.known[slots + 2].to(self.read.weight.dtype)
+            points, marks = known[..., :-2].flatten(-2), known[..., -2:].flatten(-2)
+            step: Tensor = self.read(points) + marks @ self.marks
         else:
             if streams is None:
                 streams = torch.arange(self.streams, device=slots.device).expand_as(slots)
             step = self.each(slots, streams).sum(-2)
         return step / slots.shape[-1] if self.mean else step
+
+
+def _known(levels: tuple[int, ...]) -> Tensor:
+    """The point of each code and which mark it is, one or none; first END, then EMPTY."""
+    codes = torch.arange(math.prod(levels))
+    points = F.pad(level_to_point(code_to_levels(codes, levels), levels), (0, 0, 2, 0))
+    marks = torch.zeros(len(points), 2)
+    marks[0, 1] = marks[1, 0] = 1
+    return torch.cat([points, marks], dim=1)

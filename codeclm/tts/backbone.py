@@ -276,6 +276,17 @@ class Decoder:
         self.shape = Shape.of_sizes(shape) if isinstance(shape, Sizes) else shape
         self.layers = [Layer.read(weights, f"layers.{i}.") for i in range(self.shape.depth)]
         self.norm = weights["norm.weight"]
+        self._turns = self._turned(ROOM)
+
+    def _turned(self, positions: int) -> Tensor:
+        """Cosines and sines [2, positions, size of a head] of the angles that heads turn by.
+
+        The sines of the first half are negative, as `_rotate` wants them.
+        """
+        angle = torch.arange(positions)[:, None] * self.shape.turns.cpu()
+        cos, sin = angle.cos(), angle.sin()
+        both = torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)])
+        return both.to(self.norm)
 
     def start(self, batch: int = 1) -> Cache:
         """An empty cache."""
@@ -296,39 +307,41 @@ class Decoder:
         if total > cache.keys.shape[3]:
             room = (0, 0, 0, total + ROOM - cache.keys.shape[3])
             cache.keys, cache.values = F.pad(cache.keys, room), F.pad(cache.values, room)
-        size, eps = self.shape.size, self.shape.eps
-        parts = [self.shape.heads, self.shape.key_heads, self.shape.key_heads]
-        shared = self.shape.heads != self.shape.key_heads
+        if total > self._turns.shape[1]:
+            self._turns = self._turned(total + ROOM)
+        size, eps, heads = self.shape.size, self.shape.eps, self.shape.heads
+        turned = heads + self.shape.key_heads
+        shared = heads != self.shape.key_heads
         where: tuple[Any, ...] = (slice(None), slice(None), slice(done, total))
-        step = torch.arange(done, total, device=x.device)[:, None]
-        visible = None
+        turns, visible = self._turns[:, done:total], None
         if len(set(cache.lengths)) > 1:
             assert steps == 1, "rows that are not equally far go step by step"
             at = torch.tensor(cache.lengths, device=x.device)
             where = (torch.arange(batch, device=x.device), slice(None), at)
-            step = at[:, None, None, None]
-            visible = torch.arange(total, device=x.device) <= step
+            turns = self._turns[:, at, None, None]
+            visible = torch.arange(total, device=x.device) <= at[:, None, None, None]
         elif steps > 1:
             visible = torch.ones(steps, total, dtype=torch.bool, device=x.device).tril(done)
-        angle = step * self.shape.turns.to(x.device)
-        cos, sin = (f(torch.cat([angle, angle], dim=-1)).to(x) for f in (torch.cos, torch.sin))
-        whole = (width,)
-        for i, layer in enumerate(self.layers):
+        cos, sin = turns
+        whole, equal = (width,), visible is None or steps > 1
+        kept = zip(cache.keys, cache.values, strict=True)
+        for layer, (keys, values) in zip(self.layers, kept, strict=True):
             y = F.rms_norm(x, whole, layer.norm_attention, eps)
             y = F.linear(y, layer.query_key_value, layer.query_key_value_bias)
             y = y.view(batch, steps, -1, size).transpose(1, 2)
-            query, key, value = torch.split(y, parts, dim=1)
+            both, value = y[:, :turned], y[:, turned:]
             if layer.norm_query is not None and layer.norm_key is not None:
-                query = F.rms_norm(query, (size,), layer.norm_query, eps)
-                key = F.rms_norm(key, (size,), layer.norm_key, eps)
-            key = _rotate(key, cos, sin)
-            equal = isinstance(where[2], slice)
-            cache.keys[i][where] = key if equal else key[:, :, 0]
-            cache.values[i][where] = value if equal else value[:, :, 0]
+                query = F.rms_norm(both[:, :heads], (size,), layer.norm_query, eps)
+                key = F.rms_norm(both[:, heads:], (size,), layer.norm_key, eps)
+                both = torch.cat([query, key], dim=1)
+            both = _rotate(both, cos, sin)
+            key = both[:, heads:]
+            keys[where] = key if equal else key[:, :, 0]
+            values[where] = value if equal else value[:, :, 0]
             heard = F.scaled_dot_product_attention(
-                _rotate(query, cos, sin),
-                cache.keys[i, :, :, :total],
-                cache.values[i, :, :, :total],
+                both[:, :heads],
+                keys[:, :, :total],
+                values[:, :, :total],
                 attn_mask=visible,
                 enable_gqa=shared,
             )
@@ -342,6 +355,5 @@ class Decoder:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the two halves of each head [B, H, S, D / H] by the angle of its position."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin
+    """Turns the two halves of each head [B, H, S, D / H] by the angles of `Decoder._turned`."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)

@@ -81,6 +81,18 @@ def learning(model: SpeechLM, frames: int, tokens: int) -> int:
     )
 
 
+def step_weights(model: SpeechLM) -> int:
+    """Weights that one step reads, each counted once however often they are used in it.
+
+    Args:
+        model: with its backbone, or without: then these are the others.
+    """
+    head, within = model.head, [model.within] if model.within is not None else []
+    drawing = head.first if isinstance(head, StagesHead) else head  # passes come later
+    backbone = [model.backbone] if model.backbone is not None else []
+    return _weights(model.read, model.advance, drawing, *within, *backbone)
+
+
 def _weights(*modules: nn.Module) -> int:
     """Weights that multiply: of matrices and convolutions, not of tables, biases and norms."""
     inside = [module for outer in modules for module in outer.modules()]

@@ -208,6 +208,7 @@ class TTS:
         under_way: dict[Talk, _UnderWay] = {}
         done: dict[int, Speech] = {}
         while waiting or engine.talks:
+            now = time.perf_counter()
             while waiting and len(engine.talks) < together:
                 number, request = waiting.pop()
                 counts: Counter[str] = Counter()
@@ -218,7 +219,7 @@ class TTS:
                 talk = self.talk(said, request.voice, sampling, request.seed, guards, counts)
                 engine.add(talk)
                 mouth = Mouth(self.sound, guards, counts)
-                under_way[talk] = _UnderWay(number, request, counts, mouth, [], time.perf_counter())
+                under_way[talk] = _UnderWay(number, request, counts, mouth, [], now)
             for heard in engine.step():
                 under_way[heard.talk].hear(heard)
             for talk in set(under_way) - set(engine.talks):

@@ -17,10 +17,11 @@ from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.draw import Draw
+from codeclm.tts.flops import step_weights
 from codeclm.tts.follow import follow
 from codeclm.tts.generate import TTS
 from codeclm.tts.heads import DepthHead
-from codeclm.tts.model import ModelConfig, SpeechLM
+from codeclm.tts.model import OLDEST, ModelConfig, SpeechLM
 from codeclm.tts.past import Past
 from codeclm.tts.pretrained import Backbone, make_decoder
 from codeclm.tts.sampling import Sampling
@@ -39,7 +40,7 @@ class State:
     @property
     def hidden(self) -> Tensor:
         """What the head draws from, [R, P * D]."""
-        return torch.cat(self.frames, dim=-1)
+        return self.frames[0] if len(self.frames) == 1 else torch.cat(self.frames, dim=-1)
 
 
 class TorchNetwork:
@@ -48,6 +49,9 @@ class TorchNetwork:
     Args:
         weights: of the finished model.
         llm: the config of a pretrained LLM, if that is what it was made from.
+
+    Attributes:
+        step_bytes: of the weights that a step reads.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class TorchNetwork:
         self.grid, self.drawn = layout.grid, layout.drawn
         self.marks = (layout.before, layout.after)
         self.rate, self.streamed = rate, model.config.text == "stream"
+        decoders = ("backbone.", "head.body.") if isinstance(model.head, DepthHead) else "backbone."
+        given = sum(t.nbytes for name, t in weights.items() if name.startswith(decoders))
+        self.step_bytes = given + 4 * step_weights(self.model)
 
     def text(self, ids: Sequence[int]) -> Tensor:
         """The vectors of a sentence, [L, D]."""
@@ -128,18 +135,21 @@ class TorchNetwork:
     def advance(
         self, state: State, inside: int, texts: Sequence[Tensor], token: Array, age: Array
     ) -> Array:
-        heard = self._heard(texts, token, age)
-        state.frames.append(self.model.frame(state.step, heard, inside))
+        frame = state.step
+        if self.model.within is not None:
+            frame = self.model.frame(frame, self._heard(texts, token, age), inside)
+        state.frames.append(frame)
         chance: Tensor = self.model.advance(state.frames[-1])[:, 0].sigmoid()
         return chance.numpy()
 
     def _heard(self, texts: Sequence[Tensor], token: Array, age: Array) -> Tensor:
-        """What the text adds to each row, [R, D]."""
+        """What the text adds to each row, [R, D]: `SpeechLM.text_at`, looked up row by row."""
+        ages, silent = self.model.ages.weight, self.model.silent
         each = [
-            self.model.text_at(text, torch.tensor(now), torch.tensor(since))
+            text[now] + ages[min(since, OLDEST - 1)] if now >= 0 else silent
             for text, now, since in zip(texts, token.tolist(), age.tolist(), strict=True)
         ]
-        return torch.stack(each)
+        return torch.stack(each) if len(each) > 1 else each[0][None]
 
     @torch.inference_mode()
     def draw(

@@ -98,6 +98,16 @@ def test_a_talk_that_is_taken_out_leaves_the_others_alone():
     assert np.array_equal(np.concatenate(frames, axis=1), alone)
 
 
+def test_what_the_text_adds_is_looked_up_as_the_model_does():
+    tts, items = build("parallel", "stream")
+    texts = [tts.network.text(item.ids) for item in items[:4]]
+    token, age = np.array([0, 7, -1, 3]), np.array([0, 63, 5, 999])
+    found = tts.network._heard(texts, token, age)
+    for row in range(4):
+        one = torch.tensor(token[row]), torch.tensor(age[row])
+        assert torch.equal(found[row], tts.network.model.text_at(texts[row], *one))
+
+
 def test_samplings_must_fit_the_streams():
     tts, items = build("parallel", "stream")
     with pytest.raises(ValueError, match="2 samplings for 3 streams"):

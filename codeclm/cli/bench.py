@@ -1,0 +1,77 @@
+"""`codeclm bench`: how fast models speak on this machine."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+import codeclm
+from codeclm.cli.common import VOICE_SUFFIX, Json, check_model, print_json, quiet_stdout
+from codeclm.cli.speak import _check_voice, voice_of
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL[@STEPS,...]",
+            help="Model folders, hub names, or [b]starter[/b], measured in turn; of models of "
+            "latents with the numbers of steps to compare.",
+        ),
+    ] = None,
+    batch: Annotated[
+        str, typer.Option(metavar="N,...", help="Numbers of texts spoken at once.")
+    ] = "1,4,16",
+    runs: Annotated[int, typer.Option(min=1, help="First sounds to time for each row.")] = 30,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; otherwise the fastest number is found.")
+    ] = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="What to say; may be given several times.")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
+    ] = "en",
+    as_json: Json = False,
+) -> None:
+    """Measure speed, time to the first audio, a step and its roofline, and memory."""
+    batches = _numbers(batch, "--batch")
+    asked = []
+    for given in models or ["starter"]:
+        name, at, steps = given.rpartition("@")
+        if not at or not steps.replace(",", "").isdigit():
+            name, steps = given, ""  # perhaps a hub name with its revision
+        check_model(name)
+        asked.append((name, _numbers(steps, "steps") if steps else [None]))
+    _check_voice(voice)
+    with quiet_stdout():
+        from codeclm import checkpoint
+        from codeclm.tts import bench as benching
+
+        ways = []
+        for name, counts in asked:
+            tts = codeclm.load_tts(name)
+            spoken = voice_of(voice, tts)
+            for count in counts:
+                label = name if count is None else f"{name} {count}"
+                how = tts.sampling.model_copy(update={} if count is None else {"steps": count})
+                folder = checkpoint.resolve(name)
+                ways.append(benching.Way(label, tts, folder, how, spoken, language))
+        texts = text or benching.SENTENCES
+        rows = benching.bench(ways, batches, runs, threads, texts)
+    if as_json:
+        print_json(rows=[dataclasses.asdict(row) for row in rows])
+    else:
+        print(benching.render(rows))
+
+
+def _numbers(text: str, where: str) -> list[int]:
+    """Whole numbers from 1, separated by commas."""
+    numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
+    if min(numbers) < 1:
+        raise ValueError(f"{where} {text!r}: write whole numbers from 1, such as 1,4,16")
+    return numbers
