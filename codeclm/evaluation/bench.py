@@ -174,7 +174,11 @@ def _run(plan: Plan, progress: Progress) -> Measured:
                 results.add(row)
                 tokens[name, utterance.id] = made
             key = (CODEBOOKS, kind, f"{len(everything)} items")
-            if not first and (system.sizes or system.facts["latent_dims"]) and key not in found.rows:
+            if (
+                not first
+                and (system.sizes or system.facts["latent_dims"])
+                and key not in found.rows
+            ):
                 facts = _use(system, everything, tokens)
                 results.add(dict(zip(("part", "kind", "id"), key, strict=True)) | {"facts": facts})
     return found
@@ -206,9 +210,7 @@ def _missing(
     return [(name, u) for name, u in everything if (name, kind, u.id) not in results.rows]
 
 
-def _recording(
-    name: str, utterance: Utterance, recognizer: asr.ASR | None, found: Measured
-) -> Row:
+def _recording(name: str, utterance: Utterance, recognizer: asr.ASR | None, found: Measured) -> Row:
     """What is known of a recording itself."""
     original = scores.Sound(read_audio(utterance, scores.COMMON), scores.COMMON)
     rate = sound_info(utterance).sample_rate
@@ -263,14 +265,13 @@ def _about(name: str, kind: str, utterance: Utterance) -> Row:
 def sample(folder: Path, kind: str, name: str, id: str) -> Path:
     """Where the sound of an item lies that is kept; its picture beside it ends in .png."""
     kind, item = (
-        "".join(c if c.isalnum() or c in "-." else "_" for c in each) for each in (kind, f"{name}-{id}")
+        "".join(c if c.isalnum() or c in "-." else "_" for c in each)
+        for each in (kind, f"{name}-{id}")
     )
     return folder / "samples" / kind / f"{item}.ogg"
 
 
-def _keep(
-    found: Measured, name: str, kind: str, utterance: Utterance, sound: scores.Sound
-) -> None:
+def _keep(found: Measured, name: str, kind: str, utterance: Utterance, sound: scores.Sound) -> None:
     """Writes sound and picture of an item that is to be listened to."""
     if (name, utterance.id) not in found.samples:
         return

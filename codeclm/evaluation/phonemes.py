@@ -69,7 +69,9 @@ def classes(unit: str, language: str) -> tuple[str, ...]:
         return ("tone",)
     if first in _VOWELS:
         found = ["long vowel" if "ː" in unit else "short vowel"]
-        return (*found, "nasal vowel") if "\u0303" in unicodedata.normalize("NFD", unit) else (*found,)
+        return (
+            (*found, "nasal vowel") if "\u0303" in unicodedata.normalize("NFD", unit) else (*found,)
+        )
     if unit.startswith(_AFFRICATES):
         found = ["affricate"]
     elif first in _PLOSIVES:

@@ -90,7 +90,7 @@ MEASURES = {
         lambda a, b: audio_metrics.stoi(a.low, b.low, RATE, extended=True),
     ),
     "visqol": Measure(
-        *("ViSQOL", 2, "v3, speech mode with the lattice mapping, 16 kHz", "visqol-python", "visqol"),
+        *("ViSQOL", 2, "v3, speech mode, lattice mapping, 16 kHz", "visqol-python", "visqol"),
         lambda a, b: audio_metrics.visqol_speech(a.low, b.low),
     ),
     "mel_db": Measure(
@@ -98,7 +98,7 @@ MEASURES = {
         lambda a, b: audio_metrics.mel_distance(a.full, b.full, COMMON),
     ),
     "si_sdr": Measure(
-        *("SI-SDR, dB", 1, "scale-invariant, 24 kHz: of the waveform, not of what is heard", "", ""),
+        *("SI-SDR, dB", 1, "at 24 kHz: of the waveform, not of what is heard", "", ""),
         lambda a, b: audio_metrics.si_sdr(a.full, b.full),
     ),
     "similarity": Measure(
