@@ -16,7 +16,7 @@ The sentences were written for this script, forty a language, the same in meanin
 what a voice product says, and words that differ in one sound. Numbers are spelled out.
 
 Packages and licences, by their `copyright` files: festival and festvox-kallpc16k (MIT-like; without
-an English voice Festival starts no other), festival-hi, -mr, -te, festvox-hi-nsk, -mr-nsk, -te-nsk
+an English voice Festival starts no other), festival-{hi,mr,te} and festvox-{hi,mr,te}-nsk
 (GPL-2+). Kokoro-82M is Apache-2.0.
 """
 

@@ -255,8 +255,7 @@ def charts(standing: Standing) -> Iterator[Chart]:
                     cell = mean(rows, "pesq_wb", 2)
                 if cell is None:
                     continue
-                scale = 100 if unit == "%" else 1
-                y, low, high = (scale * cell.value[k] for k in ("value", "low", "high"))
+                y, low, high = (cell.value[k] for k in ("value", "low", "high"))
                 points.append(Point(kind, bitrate(standing, kind, rows), y, low, high))
             if points:
                 yield Chart(title, unit, points)

@@ -79,10 +79,9 @@ def plain(value: Any, text: str) -> Cell:
 
 def figure(found: stats.Interval, decimals: int, scale: float = 1, sign: str = "") -> Cell:
     """A figure with its interval."""
-    value, low, high = (
-        f"{scale * x:{sign}.{decimals}f}" for x in (found.value, found.low, found.high)
-    )
-    return Cell(asdict(found), value, f"[{low}, {high}]")
+    scaled = stats.Interval(*(scale * x for x in (found.value, found.low, found.high)), found.items)
+    value, low, high = (f"{x:{sign}.{decimals}f}" for x in (scaled.value, scaled.low, scaled.high))
+    return Cell(asdict(scaled), value, f"[{low}, {high}]")
 
 
 def column(rows: Sequence[Row], name: str) -> list[float]:
