@@ -51,7 +51,7 @@ def codec_list(as_json: Json = False) -> None:
         print(
             f"{opus.name}: {opus.family}, {opus.sample_rate} Hz, {opus.sample_rate / opus.hop:.4g} "
             f"packets a second, {opus.bitrate / 1000:.2f} kbit/s, {opus.latency_ms:.0f} ms, "
-            "no tokens: for roundtrip alone"
+            "no tokens: for roundtrip and bench alone"
         )
 
 
