@@ -359,7 +359,7 @@ def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "two: rvq, 16000 Hz, 50 frames a second, 12 streams, 6.00 kbit/s, 396 ms, "
         "owner/dac not downloaded\n"
         "three: opus, 24000 Hz, 50 packets a second, 6.00 kbit/s, 26 ms, "
-        "no tokens: for roundtrip alone\n"
+        "no tokens: for roundtrip and bench alone\n"
     )
     assert run("codec", "list") == (0, lines, "")
     listed = json.loads(run("codec", "list", "--json")[1])
