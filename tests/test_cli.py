@@ -566,7 +566,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
         (["--items", "some"], "--items 'some': write a whole number above 0"),
         (["--items", "other=3"], "--items other: no such set (known: rows)"),
         (["--streams", "1,x"], "--streams 'x'"),
-        (["--codecs", "none-such", "--asr", "none"], "no model none-such"),
+        (["--codecs", "none-such", "--asr", "none"], "no model 'none-such'"),
     ],
 )
 def test_bench_mistakes(run: Run, args: list[str], part: str) -> None:
