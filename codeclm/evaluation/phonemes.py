@@ -48,10 +48,10 @@ def phonemes(text: str, language: str) -> tuple[str, ...]:
     """
     base = language.partition("-")[0]
     voice = BY_SCRIPT.get((base, script(text))) or VOICES.get(language, language)
-    words = "".join(" " if unicodedata.category(c)[0] == "P" and c != "'" else c for c in text)
+    words = "".join(c if _readable(c, script(text)) else " " for c in text)
     ipa = texts.phonemize(words, voice).replace("r.", "ɽ")  # as espeak writes the Hindi flap
-    if voice == "ur":
-        ipa = ipa.replace("r", "ɾ")  # the same sound as in Hindi, by another letter
+    if voice == "ur":  # the same sounds as in Hindi by other signs
+        ipa = ipa.replace("r", "ɾ").replace("ɛː", "ɛ").replace("ɛ", "ɛː")
     units: list[str] = []
     for piece in _TONES.split(ipa):
         if _TONES.fullmatch(piece):
@@ -60,6 +60,13 @@ def phonemes(text: str, language: str) -> tuple[str, ...]:
             plain = (unit.lstrip(texts.STRESS) for unit in texts.ipa_units(piece))
             units += [unit for unit in plain if unit[0].isalpha()]
     return tuple(units)
+
+
+def _readable(char: str, main: str) -> bool:
+    """Whether espeak reads it as a part of a word: it spells letters of a third script by name."""
+    if unicodedata.category(char)[0] == "P":
+        return char == "'"
+    return not char.isalpha() or script(char) in (main, "LATIN")
 
 
 def classes(unit: str, language: str) -> tuple[str, ...]:

@@ -79,9 +79,10 @@ def plain(value: Any, text: str) -> Cell:
 
 def figure(found: stats.Interval, decimals: int, scale: float = 1, sign: str = "") -> Cell:
     """A figure with its interval."""
-    scaled = stats.Interval(*(scale * x for x in (found.value, found.low, found.high)), found.items)
-    value, low, high = (f"{x:{sign}.{decimals}f}" for x in (scaled.value, scaled.low, scaled.high))
-    return Cell(asdict(scaled), value, f"[{low}, {high}]")
+    value, low, high = (scale * x for x in (found.value, found.low, found.high))
+    text, *ends = (f"{x:{sign}.{decimals}f}" for x in (value, low, high))
+    scaled = stats.Interval(value, low, high, found.items)
+    return Cell(asdict(scaled), text, f"[{', '.join(ends)}]")
 
 
 def column(rows: Sequence[Row], name: str) -> list[float]:

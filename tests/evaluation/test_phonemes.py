@@ -8,7 +8,12 @@ from codeclm.evaluation import phonemes
 def test_hindi_in_either_script_sounds_the_same() -> None:
     hindi = phonemes.phonemes("एक दिन", "hi")
     assert phonemes.phonemes("ایک دن", "hi") == hindi
+    assert phonemes.phonemes("ہے", "hi") == phonemes.phonemes("है", "hi")
     assert phonemes.phonemes("बड़ा।", "hi") == ("b", "ʌ", "ɽ", "aː")  # the flap, and no stop
+
+
+def test_letters_of_a_third_script_are_not_spelled_by_name() -> None:
+    assert phonemes.phonemes("וה ایک دن", "hi") == phonemes.phonemes("ایک دن", "hi")
 
 
 def test_tones_are_units() -> None:
