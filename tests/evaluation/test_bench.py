@@ -127,7 +127,7 @@ def test_a_bench_resumed_and_reported(
     assert "wrong script in 2 of 2" in trust["indic, hi"]["why not"]
     words = tables["Words and melody: indic"][residual]
     assert "WER, %" not in words
-    assert 0 < words["phoneme errors, %"]["value"] < 30
+    assert words["phoneme errors, %"]["value"] == 0  # the same sounds in another script
     vowels = tables["Phoneme errors by class, %: indic, hi"][residual]["long vowel (10)"]
     assert vowels["items"] == 2
     points = {point["name"]: point for point in report["charts"]["clips: PESQ-WB"]}
