@@ -8,6 +8,7 @@ the floor, and a codec is what it adds to it.
 import re
 import unicodedata
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -100,14 +101,18 @@ def classes(unit: str, language: str) -> tuple[str, ...]:
 def compare(reference: str, heard: str, language: str) -> PhonemeErrors:
     """Align two texts of a language in phonemes; an inserted one counts in `errors` alone.
 
+    What was heard in a script that is none of the language's counts as nothing: espeak would spell
+    its letters.
+
     Raises:
         ValueError: espeak has no such language, or the reference has no sounds.
     """
     said = phonemes(reference, language)
-    try:
-        understood = phonemes(heard, language)
-    except ValueError:
-        understood = ()
+    understood: tuple[str, ...] = ()
+    known = script(heard) == script(reference)
+    if known or (language.partition("-")[0], script(heard)) in BY_SCRIPT:
+        with suppress(ValueError):  # nothing to pronounce
+            understood = phonemes(heard, language)
     found = PhonemeErrors(phonemes=len(said))
     aligned = load_jiwer().process_words(" ".join(said), " ".join(understood)).alignments[0]
     for chunk in aligned:

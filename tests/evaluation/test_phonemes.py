@@ -48,6 +48,7 @@ def test_errors_are_counted_by_the_class_of_what_was_said() -> None:
     assert found.swaps == {("ʈ", "t"): 1}
     nothing = phonemes.compare("टाल", "", "hi")
     assert nothing.errors == 3
+    assert phonemes.compare("टाल", "taal taal", "hi").errors == 3
     longer = phonemes.compare("टाल", "टालता", "hi")
     assert longer.errors >= 2
     assert not longer.wrong["plosive"]
