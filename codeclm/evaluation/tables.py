@@ -37,16 +37,18 @@ class Table:
         return list(dict.fromkeys(column for cells in fullest for column in cells))
 
     def markdown(self) -> str:
-        """The table under its title."""
-        lines = [f"## {self.title}", ""]
-        lines += [self.note, ""] if self.note else []
+        """The table under its title, behind it where it is folded."""
+        head, end = f"## {self.title}", []
+        if self.folded:
+            head, end = f"<details><summary>{self.title}</summary>", ["", "</details>"]
+        lines = [head, "", *([self.note, ""] if self.note else [])]
         lines.append(f"| | {' | '.join(self.columns)} |")
         lines.append("|---" * (len(self.columns) + 1) + "|")
         for name, cells in self.rows.items():
             found = (cells.get(column, Cell(None, "")) for column in self.columns)
             texts = (f"{cell.text} {cell.detail}".strip() for cell in found)
             lines.append(f"| {name} | {' | '.join(texts)} |")
-        return "\n".join([*lines, ""])
+        return "\n".join([*lines, *end, ""])
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The values alone."""
