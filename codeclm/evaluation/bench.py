@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from codeclm.codecs.published.opus import Opus
 from codeclm.corpus import Utterance, read_audio, read_manifest, sound_info
-from codeclm.evaluation import asr, codebooks, scores, spectrogram, systems
-from codeclm.evaluation.items import Results, Row, shuffled
+from codeclm.evaluation import asr, codebooks, samples, scores, systems
+from codeclm.evaluation.items import Results, Row, base, shuffled
 
 RECORDINGS = "recordings"
 CODEBOOKS = "codebooks"
@@ -30,7 +29,6 @@ COLUMNS = (
     *("bandwidth", *scores.MEASURES, "bits", "encode_s", "decode_s", "text", *scores.HEARD),
     "facts",  # JSON, of rows that are of a codec as a whole
 )
-PAGE = Opus("page", 32_000)  # how samples are kept
 
 Progress = Callable[[Sequence[Any], str], Iterator[Any]]
 
@@ -110,11 +108,6 @@ def choose(plan: Plan) -> dict[str, list[Utterance]]:
     return chosen
 
 
-def base(language: str) -> str:
-    """`en` of `en-gb`."""
-    return language.partition("-")[0]
-
-
 def run(plan: Plan, progress: Progress) -> Measured:
     """Measure what is missing.
 
@@ -152,7 +145,7 @@ def _run(plan: Plan, progress: Progress) -> Measured:
     everything = [(name, u) for name, us in chosen.items() for u in us]
     with Results(plan.out, made_with, COLUMNS) as results:
         found = Measured(plan, chosen, order, results.rows, results.facts, lacking)
-        found.samples = _to_listen(chosen)
+        found.samples = samples.choose(chosen)
         for name, utterance in progress(_missing(results, everything, RECORDINGS), RECORDINGS):
             results.add(_recording(name, utterance, recognizers[name], found))
         for kind in order:
@@ -194,16 +187,6 @@ def _recognizer(asked: str | None, utterances: Sequence[Utterance]) -> asr.ASR |
 _load_asr = cache(asr.load_asr)
 
 
-def _to_listen(chosen: Mapping[str, Sequence[Utterance]]) -> list[tuple[str, str]]:
-    """The first item of every language, the sets taking turns."""
-    queues = []
-    for name, utterances in chosen.items():
-        firsts = {base(u.language): (name, u.id) for u in reversed(utterances)}
-        queues.append(list(firsts.values())[::-1])
-    turns = range(max(map(len, queues)))
-    return [queue[turn] for turn in turns for queue in queues if turn < len(queue)]
-
-
 def _missing(
     results: Results, everything: Sequence[tuple[str, Utterance]], kind: str
 ) -> list[tuple[str, Utterance]]:
@@ -224,7 +207,8 @@ def _recording(name: str, utterance: Utterance, recognizer: asr.ASR | None, foun
     row |= scores.measure(original, original, [m for m in scores.ALONE if m in scores.at_hand()[0]])
     if recognizer:
         row |= scores.hear(recognizer, utterance, original, None)
-    _keep(found, name, RECORDINGS, utterance, original)
+    if (name, utterance.id) in found.samples:
+        samples.keep(found.plan.out, RECORDINGS, name, utterance.id, original)
     return row
 
 
@@ -253,32 +237,14 @@ def _through(
     row |= scores.measure(original, sound, measures)
     if recognizer:
         row |= scores.hear(recognizer, utterance, sound, str(before["heard"]))
-    _keep(found, name, system.name, utterance, sound)
+    if (name, utterance.id) in found.samples:
+        samples.keep(found.plan.out, system.name, name, utterance.id, sound)
     return row, passed.tokens
 
 
 def _about(name: str, kind: str, utterance: Utterance) -> Row:
     about = {"part": name, "kind": kind, "id": utterance.id, "text": utterance.text}
     return about | {"language": base(utterance.language), "speaker": utterance.speaker}
-
-
-def sample(folder: Path, kind: str, name: str, id: str) -> Path:
-    """Where the sound of an item lies that is kept; its picture beside it ends in .png."""
-    kind, item = (
-        "".join(c if c.isalnum() or c in "-." else "_" for c in each)
-        for each in (kind, f"{name}-{id}")
-    )
-    return folder / "samples" / kind / f"{item}.ogg"
-
-
-def _keep(found: Measured, name: str, kind: str, utterance: Utterance, sound: scores.Sound) -> None:
-    """Writes sound and picture of an item that is to be listened to."""
-    if (name, utterance.id) not in found.samples:
-        return
-    path = sample(found.plan.out, kind, name, utterance.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(PAGE.encode(torch.from_numpy(sound.full)[None, None])[0])
-    path.with_suffix(".png").write_bytes(spectrogram.picture(sound.full, scores.COMMON))
 
 
 def _use(

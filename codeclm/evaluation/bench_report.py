@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from codeclm.evaluation import scores, summary
-from codeclm.evaluation.bench import RECORDINGS, Measured, sample
+from codeclm.evaluation import samples, scores, summary
+from codeclm.evaluation.bench import RECORDINGS, Measured
 from codeclm.evaluation.page import Sample, page
 from codeclm.evaluation.standing import Standing
 from codeclm.files import write_text
@@ -83,20 +83,20 @@ def _notes(standing: Standing) -> list[str]:
 
 def _samples(standing: Standing) -> list[Sample]:
     """The items to listen to, as far as they are there."""
-    found, samples = standing.found, []
+    found, told = standing.found, []
     for name, id in found.samples[: found.plan.listen]:
         row = standing.row(name, RECORDINGS, id)
         if row is None:
             continue
         sounds = []
         for kind in (RECORDINGS, *standing.whole):
-            path = sample(found.plan.out, kind, name, id)
+            path = samples.place(found.plan.out, kind, name, id)
             if path.is_file() and path.with_suffix(".png").is_file():
                 sounds.append((kind, _about(standing, name, kind, id), Path(path)))
-        samples.append(
+        told.append(
             Sample(f"{name}, {row['language']}, {id}", row["text"], row["language"], sounds)
         )
-    return samples
+    return told
 
 
 def _about(standing: Standing, name: str, kind: str, id: str) -> str:

@@ -1,13 +1,14 @@
 """Charts as inline SVG: a measure against bits a second, with intervals, in the page's colours."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 
 from codeclm.evaluation.tables import Chart, Point
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 36
+Axis = Callable[[float], float]  # from a figure to its place
 TICKS = (500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
 
 
@@ -50,10 +51,8 @@ def svg(chart: Chart, colours: Mapping[str, int]) -> str:
     )
 
 
-def _mark(point: Point, x: "object", y: "object", colour: int) -> str:
+def _mark(point: Point, x: Axis, y: Axis, colour: int) -> str:
     """A dot with its interval, or a line across for a codec without a bitrate."""
-    assert callable(x)
-    assert callable(y)
     rate = f"{point.x / 1000:.2f} kbit/s, " if point.x else ""
     told = f"{point.name}: {rate}{point.y:.2f} [{point.low:.2f}, {point.high:.2f}]"
     title = f"<title>{escape(told)}</title>"

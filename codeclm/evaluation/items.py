@@ -30,6 +30,11 @@ def shuffled(utterances: Iterable[Utterance], seed: int) -> list[Utterance]:
     return rows
 
 
+def base(language: str) -> str:
+    """`en` of `en-gb`."""
+    return language.partition("-")[0]
+
+
 def at_16k(wav: Tensor, rate: int) -> NDArray[np.float32]:
     """[1, N] at `rate` to [N] at 16 kHz for the judges."""
     heard: NDArray[np.float32] = resample(wav, rate, RATE)[0].numpy()

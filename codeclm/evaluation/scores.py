@@ -181,6 +181,8 @@ def hear(recognizer: Any, utterance: Utterance, sound: Sound, before: str | None
 
 def compare(text: str, heard: str, language: str, before: str | None) -> Row:
     """The errors of a text that was heard; accents are dropped on both sides."""
+    if not asr.normalize_text(text, language, accents=False):
+        return {"doubt": "the transcript has no words"}
     found = asr.word_errors(text, heard, language, accents=False)
     wrong, chars = asr.character_errors(text, heard, language, accents=False)
     row: Row = {

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from codeclm.evaluation import trust
-from codeclm.evaluation.bench import RECORDINGS, Measured, base
-from codeclm.evaluation.items import Row
+from codeclm.evaluation.bench import RECORDINGS, Measured
+from codeclm.evaluation.items import Row, base
 from codeclm.evaluation.tables import column
 
 Language = tuple[str, str]  # a set and a language of it
