@@ -15,9 +15,10 @@ people. The folder has to hold what these two commands fetch into it:
 The sentences were written for this script, forty a language, the same in meaning: daily life,
 what a voice product says, and words that differ in one sound. Numbers are spelled out.
 
-Packages and licences, by their `copyright` files: festival and festvox-kallpc16k (MIT-like; without
-an English voice Festival starts no other), festival-{hi,mr,te} and festvox-{hi,mr,te}-nsk
-(GPL-2+). Kokoro-82M is Apache-2.0.
+Packages and licences, by their `copyright` files: festival, festvox-kallpc16k, festlex-cmu and
+festlex-poslex (MIT-like and others; Festival starts with an English voice), festival-{hi,mr,te} and
+festvox-{hi,mr,te}-nsk (GPL-2+). Nothing is installed, they are unpacked into OUT. Kokoro-82M is
+Apache-2.0.
 """
 
 import argparse
@@ -43,7 +44,7 @@ from codeclm.data_prep import espeak
 
 LANGUAGES = {"hi": "hindi", "mr": "marathi", "te": "telugu"}
 PACKAGES = (
-    *("festival", "festvox-kallpc16k"),
+    *("festival", "festvox-kallpc16k", "festlex-cmu", "festlex-poslex"),
     *(name for code in LANGUAGES for name in (f"festival-{code}", f"festvox-{code}-nsk")),
 )
 FESTIVAL_RATE, KOKORO_RATE = 16_000, 24_000
@@ -225,11 +226,14 @@ def unpack(debs: Path, folder: Path) -> Path:
     return folder
 
 
-def call(command: Sequence[str], folder: Path, remedy: str) -> None:
-    """Runs a tool. A failure is one line that ends with `remedy`."""
+def call(command: Sequence[str], folder: Path, remedy: str, **more: Path) -> None:
+    """Runs a tool, `more` in its environment. A failure is one line that ends with `remedy`."""
     if not shutil.which(command[0]):
         raise ValueError(f"{command[0]} is missing: run this on Debian, or install apt and dpkg")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    environment = os.environ | {name: str(path) for name, path in more.items()}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
+    )
     if done.returncode:
         reason = ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
         raise ValueError(f"{command[0]} failed ({reason}): {remedy}")
@@ -248,8 +252,8 @@ def festival_rows(unpacked: Path, folder: Path) -> Iterator[Row]:
             script.append(f'(utt.save.wave u "{path}" \'riff)')
         scheme = wavs / "say.scm"
         scheme.write_text("\n".join(script), encoding="utf-8")
-        command = [str(program.resolve()), "--libdir", str(share.resolve()), "-b", "say.scm"]
-        call(command, wavs, "its libraries come with `apt-get install libestools2.5`")
+        remedy = "its libraries come with `apt-get install libestools2.5`"
+        call([str(program.resolve()), "-b", "say.scm"], wavs, remedy, FESTDATADIR=share.resolve())
         for i, text in enumerate(track(sentences(language), f"festival, {language}")):
             path = wavs / f"{i:02}.wav"
             if not path.is_file():
@@ -268,14 +272,12 @@ def kokoro_rows(parts: Path, folder: Path) -> Iterator[Row]:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     for i, text in enumerate(track(sentences("hi"), "kokoro, hi")):
-        ipa = espeak.phonemize(text.replace("।", "."), "hi")
+        ipa = espeak.phonemize(text.rstrip("।?."), "hi")
         for sign, known in KOKORO_SIGNS.items():
-            ipa = (
-                ipa.replace(sign, known)
-                if sign != "r."
-                else ipa[:-1].replace(sign, known) + ipa[-1]
-            )
-        ids = [vocabulary[c] for c in ipa if c in vocabulary]
+            ipa = ipa.replace(sign, known)
+        ids = [
+            vocabulary[c] for c in f"{ipa}{'?' if text.endswith('?') else '.'}" if c in vocabulary
+        ]
         voice = KOKORO_VOICES[i % len(KOKORO_VOICES)]
         given = {
             "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
