@@ -14,7 +14,7 @@ from codeclm.evaluation.tables import Cell, Chart, Point, Table, column, figure,
 ABSENT = "weights not present"
 SOUND = ("pesq_wb", "stoi", "estoi", "visqol", "mel_db", "si_sdr", "similarity", "dnsmos")
 MELODY = ("voicing", "gross", "cents")
-FEWEST = 20  # phonemes of a class in the recordings below which it has no column
+FEWEST = 10  # phonemes of a class in the recordings below which it has no column
 SPEAKER = 3  # items below which a speaker has no row
 
 
