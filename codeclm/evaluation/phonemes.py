@@ -35,7 +35,6 @@ class PhonemeErrors:
     phonemes: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
-    swaps: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 @lru_cache(maxsize=10_000)
@@ -123,6 +122,4 @@ def compare(reference: str, heard: str, language: str) -> PhonemeErrors:
             found.seen.update(classes(unit, language))
             if chunk.type != "equal":
                 found.wrong.update(classes(unit, language))
-        if chunk.type == "substitute":
-            found.swaps.update(zip(there, instead, strict=True))
     return found

@@ -45,7 +45,6 @@ def test_errors_are_counted_by_the_class_of_what_was_said() -> None:
     assert (found.errors, found.phonemes) == (1, 3)
     assert found.wrong == {"plosive": 1, "retroflex": 1}
     assert found.seen["long vowel"] == 1
-    assert found.swaps == {("ʈ", "t"): 1}
     nothing = phonemes.compare("टाल", "", "hi")
     assert nothing.errors == 3
     assert phonemes.compare("टाल", "taal taal", "hi").errors == 3
