@@ -8,7 +8,7 @@ were never trained on, from one other utterance of theirs. Speed: how many times
 
 The out folder holds `items.csv` (one row an item, appended as it is done), `run.json` (what was
 measured with what), `summary.json` and `summary.md`. Run again after an interruption: rows that
-are done are skipped. `scripts/evaluate_codecs.py` measures codecs alone.
+are done are skipped. `codeclm codec bench` measures codecs alone.
 """
 
 import argparse

@@ -456,7 +456,7 @@ def test_codec_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "two: rvq, 16000 Hz, 50 frames a second, 12 streams, 6.00 kbit/s, 396 ms, "
         "owner/dac not downloaded\n"
         "three: opus, 24000 Hz, 50 packets a second, 6.00 kbit/s, 26 ms, "
-        "no tokens: for roundtrip alone\n"
+        "no tokens: for roundtrip and bench alone\n"
     )
     assert run("codec", "list") == (0, lines, "")
     listed = json.loads(run("codec", "list", "--json")[1])
@@ -649,3 +649,45 @@ def test_ctrl_c(tmp_path: Path) -> None:
     out, err = running.communicate(timeout=60)
     assert (running.returncode, out, err) == (130, "", "interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- codec bench ---
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["--codecs", " , "], "--codecs names no codec"),
+        (["--data", "none.jsonl"], "manifest none.jsonl: no such file"),
+        (["--data", "rows.jsonl"], "two sets have one name"),
+        (["--items", "some"], "--items 'some': write a whole number above 0"),
+        (["--items", "other=3"], "--items other: no such set (known: rows)"),
+        (["--streams", "1,x"], "--streams 'x'"),
+        (["--codecs", "none-such", "--asr", "none"], "no model 'none-such'"),
+    ],
+)
+def test_bench_mistakes(run: Run, args: list[str], part: str) -> None:
+    row = {"audio": "a.wav", "text": "Hello.", "speaker": "s"}
+    Path("rows.jsonl").write_text(json.dumps(row))
+    audio.write("a.wav", torch.zeros(RATE), RATE)
+    usual = ["codec", "bench", "--codecs", "house-vae", "--data", "rows.jsonl", "--out", "out"]
+    assert_mistake(run(*usual, *args), part)
+
+
+def test_bench_answers_with_the_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codeclm.evaluation import bench, bench_report
+
+    plans = []
+    monkeypatch.setattr(bench, "run", lambda plan, progress: plans.append(plan))
+    monkeypatch.setattr(bench_report, "write", lambda found: {"tables": {}})
+    Path("rows.jsonl").write_text("{}")
+    usual = ["codec", "bench", "--codecs", "house-vae,opus-6k", "--data", "me=rows.jsonl"]
+    more = ["--items", "9", "--items", "me=3", "--streams", "1,2", "--splits", "test"]
+    code, out, _ = run(*usual, "--out", "out", *more)
+    assert (code, out) == (0, "out/report.html, report.md, report.json, items.csv\n")
+    assert plans[0].codecs == ("house-vae", "opus-6k")
+    assert plans[0].data == {"me": Path("rows.jsonl")}
+    assert plans[0].items == {"": 9, "me": 3}
+    assert (plans[0].streams, plans[0].splits) == ((1, 2), ("test",))
+    assert plans[0].command.startswith("codeclm codec bench --codecs house-vae,opus-6k")
+    assert json.loads(run(*usual, "--out", "out", "--json")[1]) == {"tables": {}}

@@ -1,6 +1,9 @@
 """`codeclm codec`: the codecs, and what they make of a recording."""
 
 import dataclasses
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +11,9 @@ import typer
 
 import codeclm
 from codeclm import audio
-from codeclm.cli.common import SETTINGS, Json, check_input, print_json
+from codeclm.cli.common import SETTINGS, Json, check_input, print_json, quiet_stdout
 
-app = typer.Typer(help="List the codecs, or hear what one does to a recording.", **SETTINGS)
+app = typer.Typer(help="List the codecs, hear and measure what they do to speech.", **SETTINGS)
 
 
 @app.command("list")
@@ -48,7 +51,7 @@ def codec_list(as_json: Json = False) -> None:
         print(
             f"{opus.name}: {opus.family}, {opus.sample_rate} Hz, {opus.sample_rate / opus.hop:.4g} "
             f"packets a second, {opus.bitrate / 1000:.2f} kbit/s, {opus.latency_ms:.0f} ms, "
-            "no tokens: for roundtrip alone"
+            "no tokens: for roundtrip and bench alone"
         )
 
 
@@ -143,3 +146,94 @@ def _amount(tokens: Any, spec: Any) -> str:
     each = spec.latent_dims or len(spec.streams)
     what = "numbers" if spec.latent_dims else "codes"
     return f"{tokens.numel() // each} frames of {each} {what}"
+
+
+@app.command("bench")
+def codec_bench(
+    codecs: Annotated[
+        str, typer.Option(help="Names or folders, with commas between; Opus by opus-6k and others.")
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]MANIFEST", help="Recordings with their texts; may be repeated."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report; a run goes on where it was.")],
+    items: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]N", help="Recordings of each language of a set."),
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            help="The Whisper that listens, or [b]none[/b]; else tiny.en where all is English, "
+            "base elsewhere."
+        ),
+    ] = None,
+    streams: Annotated[
+        str, typer.Option(help="Residual codecs also by their first codebooks, such as 1,2,4.")
+    ] = "",
+    splits: Annotated[
+        str, typer.Option(help="Of the manifests; else test and unseen where there are any.")
+    ] = "",
+    listen: Annotated[int, typer.Option(min=0, help="Recordings to listen to on the page.")] = 4,
+    seed: Annotated[int, typer.Option(help="Of the selection.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure codecs side by side on your recordings, and write a page about it."""
+    names = _words(codecs)
+    if not names:
+        raise ValueError("--codecs names no codec: give names with commas between them")
+    sets = {name or _set_name(path): Path(path) for name, path in map(_named, data)}
+    if len(sets) < len(data):
+        raise ValueError("two sets have one name: write --data NAME=MANIFEST")
+    for path in sets.values():
+        if not path.exists():
+            raise ValueError(f"manifest {path}: no such file")
+    counts = {name: _count(n, "--items") for name, n in map(_named, items or [])}
+    if unknown := set(counts) - {*sets, ""}:
+        raise ValueError(f"--items {unknown.pop()}: no such set (known: {', '.join(sets)})")
+    from codeclm.evaluation import bench, bench_report
+
+    plan = bench.Plan(
+        codecs=tuple(names), data=sets, out=out, items=counts, asr=asr,
+        streams=tuple(_count(n, "--streams") for n in _words(streams)),
+        splits=tuple(_words(splits)) or None, seed=seed, listen=listen,
+        command=shlex.join(["codeclm", *sys.argv[1:]]),
+    )  # fmt: skip
+    with quiet_stdout():
+        report = bench_report.write(bench.run(plan, _progress))
+    if as_json:
+        print_json(**report)
+    else:
+        print(f"{out / 'report.html'}, report.md, report.json, items.csv")
+
+
+def _progress(tasks: Sequence[Any], title: str) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(tasks, title, console=Console(stderr=True), disable=not tasks)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _named(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` or a value alone."""
+    name, equals, value = text.partition("=")
+    return (name, value) if equals else ("", text)
+
+
+def _set_name(path: str) -> str:
+    """What a manifest is called that was given no name: its folder."""
+    place = Path(path).resolve()
+    return place.parent.name if place.stem == "manifest" else place.stem
+
+
+def _count(text: str, option: str) -> int:
+    if not (text.strip().isdecimal() and int(text)):
+        raise ValueError(f"{option} {text!r}: write a whole number above 0")
+    return int(text)

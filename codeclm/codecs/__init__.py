@@ -179,7 +179,7 @@ def load_codec(
         return _load_published(parts["name"], weights or parts["weights"], streams)
     if parts and parts["name"] in YARDSTICKS:
         raise ValueError(
-            f"{name} has no tokens to learn: it is a yardstick for `codeclm codec roundtrip` alone"
+            f"{name} has no tokens to learn: a yardstick for `codec roundtrip` and `codec bench`"
         )
     if weights is not None or streams is not None:
         raise ValueError(f"{name} is no published codec: it has its own weights and streams")

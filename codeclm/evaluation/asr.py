@@ -5,6 +5,7 @@ beam of five, so the same sound gives the same words.
 """
 
 import hashlib
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -96,10 +97,23 @@ def normalize_text(text: str, language: str = "en", *, accents: bool = True) -> 
 
     English numbers, contractions and titles come out in one form ("twenty one" = "21"; a run of
     number words is one number). British and American spellings are not merged. Without `accents`
-    letters lose theirs (English ones always do).
+    letters lose theirs (English ones always do). Scripts whose vowels are signs on the letters
+    (Devanagari, Telugu, Arabic, Thai ...) keep them: Whisper's normalizer takes them for marks and
+    would cut every word into its consonants.
     """
-    words = _normalizer(language.split("-")[0], accents)(text).split()
+    if any(_is_vowel_sign(c) for c in text):
+        plain = unicodedata.normalize("NFC", text.lower())
+        kept = (" " if unicodedata.category(c)[0] in "PSZ" else c for c in plain)
+        words = "".join(c for c in kept if unicodedata.category(c) != "Cf").split()
+    else:
+        words = _normalizer(language.split("-")[0], accents)(text).split()
     return " ".join(word for word in words if any(c.isalnum() for c in word))
+
+
+def _is_vowel_sign(char: str) -> bool:
+    """A mark of one script; accents, which any letter can bear, are called COMBINING."""
+    marks = unicodedata.category(char) in ("Mn", "Mc")
+    return marks and not unicodedata.name(char, "COMBINING").startswith(("COMBINING", "VARIATION"))
 
 
 @dataclass(frozen=True)
@@ -126,18 +140,41 @@ def word_errors(
     reference: str, hypothesis: str, language: str = "en", *, accents: bool = True
 ) -> WordErrors:
     """Compare two texts word by word after `normalize_text`."""
-    with need("jiwer", "eval"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import jiwer
-
-    reference = normalize_text(reference, language, accents=accents)
-    if not reference:
-        raise ValueError("the reference text has no words: nothing to compare with")
-    heard = normalize_text(hypothesis, language, accents=accents)
+    jiwer = load_jiwer()
+    reference, heard = _both(reference, hypothesis, language, accents)
     found = jiwer.process_words(reference, heard)
     return WordErrors(
         found.substitutions, found.deletions, found.insertions, len(reference.split())
     )
+
+
+def character_errors(
+    reference: str, hypothesis: str, language: str = "en", *, accents: bool = True
+) -> tuple[int, int]:
+    """Edits between the characters of two texts after `normalize_text`, and those of the first.
+
+    Spaces count. Read this instead of word errors where a language is written without spaces.
+    """
+    jiwer = load_jiwer()
+    reference, heard = _both(reference, hypothesis, language, accents)
+    found = jiwer.process_characters(reference, heard)
+    return found.substitutions + found.deletions + found.insertions, len(reference)
+
+
+def load_jiwer() -> Any:
+    """The library that aligns."""
+    with need("jiwer", "eval"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import jiwer
+
+    return jiwer
+
+
+def _both(reference: str, hypothesis: str, language: str, accents: bool) -> tuple[str, str]:
+    reference = normalize_text(reference, language, accents=accents)
+    if not reference:
+        raise ValueError("the reference text has no words: nothing to compare with")
+    return reference, normalize_text(hypothesis, language, accents=accents)
 
 
 def word_error_rate(said: Sequence[tuple[Path, str, str]]) -> float:

@@ -1,6 +1,7 @@
 """How close a sound is to its original: PESQ, STOI, ViSQOL, mel distance, SI-SDR.
 
-All take two mono signals [N] of one rate that start together; the longer one is cut.
+All of these take two mono signals [N] of one rate that start together; the longer one is cut.
+`dnsmos` and `bandwidth` judge a sound alone.
 """
 
 import warnings
@@ -82,6 +83,40 @@ def si_sdr(reference: Wav, degraded: Wav) -> float:
     target = float(degraded @ reference) / energy * reference
     noise = degraded - target
     return 10 * float(np.log10((target @ target + 1e-20) / (noise @ noise + 1e-20)))
+
+
+def dnsmos(wav: Wav) -> float:
+    """DNSMOS P.835, overall quality without a reference (1 to 5), of [N] at 16 kHz.
+
+    Shorter sound is repeated until it is nine seconds long, by the library.
+    """
+    with need("speechmos", "eval"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from speechmos import dnsmos as library
+
+    if not len(wav):
+        raise ValueError("DNSMOS needs sound: choose another clip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(library.run(np.clip(wav, -1, 1).astype(np.float32), 16000)["ovrl_mos"])
+
+
+def bandwidth(wav: Wav, sample_rate: int, below: float = 60.0) -> float:
+    """Up to which frequency a sound reaches, in Hz, whatever its sample rate allows.
+
+    The highest frequency whose mean power over the clip is at most `below` dB under the strongest
+    one (21 ms windows, the spectrum smoothed over 200 Hz). 0 for silence.
+    """
+    size = 1 << round(sample_rate * 0.021).bit_length()
+    wav = np.pad(np.asarray(wav, dtype=np.float64), (0, max(0, size - len(wav))))
+    frames = np.lib.stride_tricks.sliding_window_view(wav, size)[:: size // 2]
+    power = (np.abs(np.fft.rfft(frames * np.hanning(size))) ** 2).mean(0)
+    width = max(1, round(200 * size / sample_rate))
+    smooth = np.convolve(power, np.ones(width) / width, mode="same")
+    if smooth.max() <= 0:
+        return 0.0
+    high = np.flatnonzero(smooth >= smooth.max() * 10 ** (-below / 10))[-1]
+    return float(min(high * sample_rate / size, sample_rate / 2))
 
 
 def _pair(reference: Wav, degraded: Wav) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -30,6 +30,11 @@ def shuffled(utterances: Iterable[Utterance], seed: int) -> list[Utterance]:
     return rows
 
 
+def base(language: str) -> str:
+    """`en` of `en-gb`."""
+    return language.partition("-")[0]
+
+
 def at_16k(wav: Tensor, rate: int) -> NDArray[np.float32]:
     """[1, N] at `rate` to [N] at 16 kHz for the judges."""
     heard: NDArray[np.float32] = resample(wav, rate, RATE)[0].numpy()
@@ -45,18 +50,11 @@ class Results:
 
     def __init__(self, folder: Path, made_with: Mapping[str, Any], columns: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        facts, self.path, self.columns = folder / "run.json", folder / "items.csv", columns
-        before: dict[str, Any] = {}
-        if facts.is_file() and self.path.is_file():
-            before = json.loads(facts.read_text(encoding="utf-8"))
-            changed = [key for key, fact in made_with.items() if before.get(key, fact) != fact]
-            if changed:
-                raise ValueError(
-                    f"{folder} holds results of another run ({', '.join(changed)} differ): "
-                    "choose another --out or remove that folder"
-                )
-        self.facts = before | dict(made_with)
-        facts.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
+        self.folder, self.path, self.columns = folder, folder / "items.csv", columns
+        self.facts: dict[str, Any] = {}
+        if (folder / "run.json").is_file() and self.path.is_file():
+            self.facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        self.state(made_with)
         header = ",".join(columns) + "\n"
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         text = text[: text.rfind("\n") + 1] or header
@@ -66,6 +64,22 @@ class Results:
         self.rows: dict[Key, Row] = {
             (row["part"], row["kind"], row["id"]): row for row in csv.DictReader(text.splitlines())
         }
+
+    def state(self, made_with: Mapping[str, Any]) -> None:
+        """Write what rows are made with, before the first of them.
+
+        Raises:
+            ValueError: rows that are there were made with something else.
+        """
+        changed = [key for key, fact in made_with.items() if self.facts.get(key, fact) != fact]
+        if changed:
+            raise ValueError(
+                f"{self.folder} holds results of another run ({', '.join(changed)} differ): "
+                "choose another --out or remove that folder"
+            )
+        self.facts |= made_with
+        text = json.dumps(self.facts, indent=2) + "\n"
+        (self.folder / "run.json").write_text(text, encoding="utf-8")
 
     def __enter__(self) -> "Results":
         self._file = self.path.open("a", encoding="utf-8", newline="")

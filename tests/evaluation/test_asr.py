@@ -17,6 +17,19 @@ def test_texts_meet_in_one_form() -> None:
     assert asr.normalize_text("¿Qué TAL?", "es", accents=False) == "que tal"
 
 
+def test_vowel_signs_are_letters() -> None:
+    assert asr.normalize_text("भारत, एक बड़ा देश है।", "hi") == "भारत एक बड़ा देश है"
+    assert asr.normalize_text("నేను బడికి వెళ్తాను.", "te", accents=False) == "నేను బడికి వెళ్తాను"
+
+
+def test_character_errors() -> None:
+    pytest.importorskip("jiwer")
+    assert asr.character_errors("Ab cd.", "ab cde") == (1, 5)
+    assert asr.character_errors("देश है", "देश", "hi") == (3, 6)
+    with pytest.raises(ValueError, match="no words"):
+        asr.character_errors("?", "a")
+
+
 def test_word_errors() -> None:
     pytest.importorskip("jiwer")
     found = asr.word_errors("The cat won't sit.", "the Cat will, not sat still")

@@ -77,3 +77,21 @@ def test_lengths_are_cut_and_shapes_checked() -> None:
         audio_metrics.si_sdr(wav[None], wav)
     with pytest.raises(ValueError, match="empty"):
         audio_metrics.si_sdr(wav, wav[:0])
+
+
+def test_bandwidth_is_that_of_the_sound_not_of_the_file() -> None:
+    noise = np.random.default_rng(0).standard_normal(24000)
+    spectrum = np.fft.rfft(noise)
+    spectrum[np.fft.rfftfreq(24000, 1 / 24000) > 5000] = 0
+    assert audio_metrics.bandwidth(np.fft.irfft(spectrum), 24000) == pytest.approx(5000, abs=350)
+    assert audio_metrics.bandwidth(noise, 24000) == pytest.approx(12000, abs=100)
+    assert audio_metrics.bandwidth(np.zeros(100), 24000) == 0
+
+
+def test_dnsmos_falls_with_noise() -> None:
+    pytest.importorskip("speechmos")
+    wav = speech()
+    clean, dirty = audio_metrics.dnsmos(wav), audio_metrics.dnsmos(noisy(wav, 0.3))
+    assert 1 <= dirty < clean <= 5
+    with pytest.raises(ValueError, match="needs sound"):
+        audio_metrics.dnsmos(wav[:0])

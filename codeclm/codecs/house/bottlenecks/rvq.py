@@ -125,10 +125,11 @@ class ResidualStack(nn.Module):
         return torch.stack(codes, dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Codes of all stages, or of the first ones alone: a coarser sound."""
         frames = torch.zeros(codes.shape[0], codes.shape[2], LATENT, device=codes.device)
-        for stage, quantizer in enumerate(self.stages):
+        for row, quantizer in zip(codes.unbind(1), self.stages, strict=False):
             assert isinstance(quantizer, Quantizer)
-            frames = frames + quantizer.decode(codes[:, stage])
+            frames = frames + quantizer.decode(row)
         return frames
 
 
