@@ -85,3 +85,16 @@ def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "jiwer", None)
     with pytest.raises(ImportError, match=r"pip install 'codeclm\[eval\]'"):
         asr.word_errors("a", "a")
+
+
+def test_long_sound_is_cut_where_it_is_quiet() -> None:
+    rng = np.random.default_rng(0)
+    wav = rng.normal(0, 0.1, 60 * asr.SAMPLE_RATE).astype(np.float32)
+    for second in (5.0, 20.0, 41.0):
+        start = int(second * asr.SAMPLE_RATE)
+        wav[start : start + 8000] = 0
+    found = list(asr.pieces(wav))
+    assert np.array_equal(np.concatenate(found), wav)
+    ends = np.cumsum([len(piece) for piece in found])[:-1] / asr.SAMPLE_RATE
+    assert [round(float(end)) for end in ends] == [20, 41]
+    assert [len(piece) for piece in asr.pieces(wav[: 24 * asr.SAMPLE_RATE])] == [24 * 16_000]
