@@ -1,17 +1,17 @@
-r"""Measure codecs side by side: sound, words, codebooks, speed, and what each codebook holds.
+r"""Measure codecs side by side: sound, words, codebooks, speed.
 
     python scripts/evaluate_codecs.py --codecs house-rvq house-fsq house-semantic house-vae \
         --corpus corpus/manifest.jsonl --human runs/human/test/manifest.jsonl \
-        --alignment runs/data --out runs/codec-scores
+        --out runs/codec-scores
 
-Six parts; `--parts` chooses some of them:
+Four parts; `--parts` chooses some of them:
 
     quality    utterances of the splits test and unseen through each codec, against the recordings
     human      the same on real human speech, language by language (--human)
     codebooks  how many codes are used, and how evenly
     speed      encoding, decoding, and decoding frame by frame, on two threads
-    seeds      one codebook replaced by random codes: what is lost is what it holds
-    probe      phonemes read off single codes by a linear classifier (--alignment)
+
+What each codebook holds is told by `codeclm codec probe`.
 
 The out folder holds `items.csv` (one row an item and codec, appended as it is done), `run.json`
 (what was measured with what), `summary.json` and `summary.md`. Run again after an interruption, or
@@ -21,7 +21,6 @@ with other parts: rows that are done are skipped, and the summary shows all that
 import argparse
 import json
 import os
-import random
 import shlex
 import statistics
 import sys
@@ -43,11 +42,11 @@ from torch import Tensor, nn
 from codeclm import checkpoint
 from codeclm.codecs import codec_folder
 from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.evaluation import asr, audio_metrics, codebooks, probe, speaker, stats
+from codeclm.evaluation import asr, audio_metrics, codebooks, speaker, stats
 from codeclm.evaluation.items import RATE, Key, Results, Row, at_16k, shuffled
 
-PARTS = ("quality", "human", "codebooks", "speed", "seeds", "probe")
-SPLITS = ("test", "unseen")  # of the corpus, for quality and seeds
+PARTS = ("quality", "human", "codebooks", "speed")
+SPLITS = ("test", "unseen")  # of the corpus, for quality
 RECORDINGS = "recordings"
 CLIP_SECONDS, TURNS, SPEED_THREADS = 10, 5, 2
 MEASURES = {  # column of items.csv: title and decimals
@@ -101,19 +100,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for the results")
     add("--human", type=Path, help="manifest.jsonl of human speech")
     add("--human-train", type=Path, help="manifest.jsonl of people trained on, for codebooks")
-    add("--alignment", type=Path, help="corpus prepared by `codeclm prep` for any codec")
     add("--parts", nargs="+", choices=PARTS, help="default: all whose inputs are given")
     add("--items", type=int, default=100, help="utterances of each split (default 100)")
     add("--human-items", type=int, default=30, help="clips of each language (default 30)")
-    add("--seed-items", type=int, default=40, help="utterances for seeds (default 40)")
-    add("--frames", type=int, default=100_000, help="training frames for codebooks and probe")
+    add("--frames", type=int, default=100_000, help="training frames for codebooks")
     add("--asr", default="tiny.en", help="Whisper for the corpus (default tiny.en)")
     add("--human-asr", default="base", help="Whisper for human speech (default base)")
-    add("--seed", type=int, default=0, help="of the selection and of random codes")
+    add("--seed", type=int, default=0, help="of the selection")
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(arguments)
     args.command = shlex.join(["python", "scripts/evaluate_codecs.py", *arguments])
-    needs = {"human": ("--human", args.human), "probe": ("--alignment", args.alignment)}
+    needs = {"human": ("--human", args.human)}
     for part in args.parts or ():
         if part in needs and needs[part][1] is None:
             parser.error(f"--parts {part} needs {needs[part][0]}")
@@ -129,7 +126,7 @@ def run(args: argparse.Namespace) -> None:
     made_with: dict[str, Any] = {"seed": args.seed}
     made_with |= {f"codec {name}": fingerprint(codec) for name, codec in bench.codecs.items()}
     made_with |= {f"package {name}": installed(name) for name in JUDGES}
-    if {"quality", "seeds"} & set(args.parts):
+    if "quality" in args.parts:
         bench.recognizer = asr.load_asr(args.asr)
         made_with["asr"] = bench.recognizer.version
     if "human" in args.parts:
@@ -139,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
     # 2. the items of every part, the same for all codecs
     plans = {
         "quality": quality_tasks, "human": human_tasks, "codebooks": codebook_tasks,
-        "speed": speed_tasks, "seeds": seed_tasks, "probe": probe_tasks,
+        "speed": speed_tasks,
     }  # fmt: skip
     tasks = {part: list(plans[part](bench)) for part in args.possible}
 
@@ -154,8 +151,7 @@ def run(args: argparse.Namespace) -> None:
     # 4. the summary of what is there
     tables = [
         codec_table(bench), *quality_tables(bench, done), *human_tables(bench, done),
-        *codebook_tables(bench, done), *speed_tables(bench, done), *seed_tables(bench, done),
-        *probe_tables(bench, done),
+        *codebook_tables(bench, done), *speed_tables(bench, done),
     ]  # fmt: skip
     tables = [table for table in tables if table.rows]
     notes = [f"{key}: {fact}" for key, fact in results.facts.items()]
@@ -202,7 +198,6 @@ class Bench:
         self.train = shuffled((u for u in utterances if u.split == "train"), args.seed)
         people = read_manifest(args.human_train) if args.human_train else []
         self.train_people = shuffled(people, args.seed)
-        self.held_out = [u for u in utterances if u.split != "train"]
         self.human: dict[str, list[Utterance]] = {}
         for utterance in shuffled(read_manifest(args.human), args.seed) if args.human else ():
             own = self.human.setdefault(utterance.language.partition("-")[0], [])
@@ -563,127 +558,6 @@ def codec_table(bench: Bench) -> Table:
 def weights(module: nn.Module) -> int:
     """How many numbers a module learned."""
     return sum(tensor.numel() for tensor in module.state_dict().values())
-
-
-# --- seeds: one codebook at random --------------------------------------------------------------
-
-
-def seed_tasks(bench: Bench) -> Iterator[Task]:
-    """Utterance by utterance: each codec as it is, then with each codebook replaced."""
-    count = -(-bench.args.seed_items // len(bench.chosen))
-    for utterance in (u for utterances in bench.chosen.values() for u in utterances[:count]):
-        for name, codec in bench.discrete.items():
-            for k in (None, *range(len(codec.spec.streams))):
-                key = ("seeds", seed_kind(name, k), utterance.id)
-                yield key, partial(seeded, bench, name, k, utterance)
-
-
-def seed_kind(name: str, k: int | None) -> str:
-    """How a row is called in which codebook `k` is random."""
-    return f"{name}, {'none' if k is None else k}"
-
-
-def seeded(bench: Bench, name: str, k: int | None, utterance: Utterance) -> Row:
-    """All measures with codebook `k` drawn at random, evenly from its codes."""
-    codec, codes = bench.codecs[name], bench.tokens(name, utterance).clone()
-    if k is not None:
-        draw = random.Random(f"{bench.args.seed}-{utterance.id}-{k}")
-        size, frames = codec.spec.streams[k].size, codes.shape[2]
-        codes[0, k] = torch.tensor(draw.choices(range(size), k=frames))
-    return judge(bench.recognizer, utterance, codec.decode(codes)[0], codec.spec.sample_rate)
-
-
-def seed_tables(bench: Bench, done: dict[Key, Row]) -> Iterator[Table]:
-    """Codec by codebook: word errors, similarity, PESQ."""
-    by_kind: dict[str, list[Row]] = {}
-    for (part, kind, _), row in done.items():
-        if part == "seeds":
-            by_kind.setdefault(kind, []).append(row)
-    for measure in ("WER, %", "similarity", "pesq_wb"):
-        table: dict[str, dict[str, Cell]] = {}
-        for name, codec in bench.discrete.items():
-            for k in (None, *range(len(codec.spec.streams))):
-                rows = by_kind.get(seed_kind(name, k), [])
-                if measure == "WER, %":
-                    cell = error_rate(rows) if rows else None
-                else:
-                    values = column(rows, measure)
-                    cell = interval(stats.mean(values), MEASURES[measure][1]) if values else None
-                if cell:
-                    value, text = cell
-                    title = "none" if k is None else str(k)
-                    table.setdefault(name, {})[title] = (value, text.partition(" ")[0])
-        label = MEASURES[measure][0] if measure in MEASURES else measure
-        yield Table(f"{label}, with one codebook at random (none: as it is)", table)
-
-
-# --- probe: phonemes from single codes ----------------------------------------------------------
-
-
-def probe_tasks(bench: Bench) -> Iterator[Task]:
-    """The first and the last codebook of each codec."""
-    for name, codec in bench.discrete.items():
-        for k in sorted({0, len(codec.spec.streams) - 1}):
-            key = ("probe", f"{name}, {k}", f"{bench.args.frames} frames")
-            yield key, partial(probe_codebook, bench, name, k)
-
-
-@lru_cache(maxsize=1)
-def alignment(folder: Path) -> tuple[list[int], dict[str, Any]]:
-    """The class of every token, and the aligned utterances by id."""
-    from codeclm.data_prep.shards import prepared_codecs, read_prepared
-
-    prepared = read_prepared(folder, next(iter(prepared_codecs(folder))))  # for its times alone
-    phonemes = [probe.phoneme(token) for token in prepared.tokenizer.tokens]
-    number = {name: i for i, name in enumerate(dict.fromkeys(phonemes))}
-    items = {item.id: item for item in prepared.items if any(item.durations)}
-    return [number[name] for name in phonemes], items
-
-
-def probe_codebook(bench: Bench, name: str, k: int) -> Row:
-    """Learned on the training split, judged on all other splits."""
-    classes, items = alignment(bench.args.alignment)
-
-    def frames(
-        rows: Iterator[tuple[Utterance, Tensor]],
-    ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-        codes = [(items[u.id], tokens[0, k].numpy()) for u, tokens in rows if u.id in items]
-        labels = [probe.frame_labels(i.ids, i.durations, classes, len(c)) for i, c in codes]
-        return [c for _, c in codes], labels
-
-    codes, labels = frames(bench.training(name))
-    new_codes, new_labels = frames((u, bench.tokens(name, u)) for u in bench.held_out)
-    if not codes or not new_codes:
-        raise ValueError(
-            f"{bench.args.alignment} has no alignment of utterances of {bench.args.corpus}: "
-            "prepare the same corpus"
-        )
-    seen, learned = np.concatenate(codes), np.concatenate(labels)
-    answer = probe.fit(seen, learned, bench.codecs[name].spec.streams[k].size)
-    right = [int((answer[c] == y).sum()) for c, y in zip(new_codes, new_labels, strict=True)]
-    commonest = np.bincount(learned).argmax()
-    guessed = [int((y == commonest).sum()) for y in new_labels]
-    lengths = [len(y) for y in new_labels]
-    facts = {
-        "accuracy": asdict(stats.ratio(right, lengths)),
-        "majority": asdict(stats.ratio(guessed, lengths)),
-        "classes": len(set(classes)), "trained": len(seen), "judged": sum(lengths),
-    }  # fmt: skip
-    return {"facts": json.dumps(facts)}
-
-
-def probe_tables(bench: Bench, done: dict[Key, Row]) -> Iterator[Table]:
-    """Accuracy beside that of always saying the commonest."""
-    table: dict[str, dict[str, Cell]] = {}
-    for (part, kind, _), row in done.items():
-        if part == "probe":
-            facts = json.loads(row["facts"])
-            counts = {title: facts[title] for title in ("classes", "trained", "judged")}
-            table[kind] = {
-                "accuracy, %": interval(stats.Interval(**facts["accuracy"]), 1, scale=100),
-                "commonest class, %": interval(stats.Interval(**facts["majority"]), 1, scale=100),
-            } | {title: (count, f"{count:,}") for title, count in counts.items()}
-    yield Table("Phoneme of a frame from one code (codec, codebook)", table)
 
 
 # --- summary ------------------------------------------------------------------------------------

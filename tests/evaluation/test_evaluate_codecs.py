@@ -9,13 +9,11 @@ from types import ModuleType
 import pytest
 import torch
 
-from codeclm import checkpoint, files
+from codeclm import checkpoint
 from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
 from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
 from codeclm.codecs.house.bottlenecks.vae import VAEConfig
 from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
-from codeclm.data_prep import shards
-from codeclm.data_prep.text import Phonemes, ipa_units
 
 SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 
@@ -44,34 +42,10 @@ def codecs(tmp_path: Path) -> list[str]:
     return folders
 
 
-@pytest.fixture
-def alignment(tmp_path: Path, clips: Path) -> Path:
-    """The clips as `codeclm prep` leaves them, with all tokens of one length."""
-    folder = tmp_path / "data"
-    (folder / "codes").mkdir(parents=True)
-    manifest = [json.loads(line) for line in clips.read_text("utf-8").splitlines()]
-    tokenizer = Phonemes.build(row["phonemes"] for row in manifest)
-    rows, lasts, codes = [], [], []
-    for row in manifest:
-        ids = [1] + [tokenizer.tokens.index(unit) for unit in ipa_units(row["phonemes"])]
-        rows.append({key: row[key] for key in ("id", "speaker", "split")} | {"ids": ids})
-        lasts += [2] * len(ids)
-        codes.append(torch.zeros(1, 2 * len(ids), dtype=torch.int64))
-    stream = shards.CodecSpec("old", "fsq", 24000, 960, (), True, 0, "0" * 16)
-    shards.write_shard(folder / "codes/0.safetensors", [r["id"] for r in rows], codes, stream)
-    durations = {"durations": torch.tensor(lasts, dtype=torch.int16)}
-    files.write_tensors(folder / "durations.safetensors", durations, {})
-    (folder / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer.state()), "utf-8")
-    (folder / "report.json").write_text("{}")
-    return folder
-
-
 def test_all_parts_resumed(
     evaluate: ModuleType,
     codecs: list[str],
     clips: Path,
-    alignment: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -84,7 +58,7 @@ def test_all_parts_resumed(
     monkeypatch.setattr(evaluate, "SPEED_THREADS", 1)
     out = tmp_path / "out"
     command = ["--codecs", *codecs, "--corpus", str(clips), "--out", str(out)]
-    command += ["--human", str(clips), "--human-asr", "tiny.en", "--alignment", str(alignment)]
+    command += ["--human", str(clips), "--human-asr", "tiny.en"]
     command += [
         "--human-train",
         str(clips),
@@ -92,18 +66,16 @@ def test_all_parts_resumed(
         "1",
         "--human-items",
         "1",
-        "--seed-items",
-        "1",
     ]
     evaluate.main([*command, "--parts", "quality", "codebooks", "speed"])
     first = (out / "items.csv").read_text("utf-8").splitlines()
     assert len(first) == 1 + 3 + 3 + 1
-    assert "not measured: human, seeds, probe" in (out / "summary.md").read_text("utf-8")
+    assert "not measured: human" in (out / "summary.md").read_text("utf-8")
 
     evaluate.main(command)
     rows = (out / "items.csv").read_text("utf-8").splitlines()
     assert rows[: len(first)] == first
-    assert len(rows) == len(first) + 3 + 3 + 2
+    assert len(rows) == len(first) + 3
     tables = json.loads((out / "summary.json").read_text("utf-8"))["tables"]
     assert list(tables["Quality"]) == ["recordings", "tiny-rvq", "tiny-vae"]
     assert tables["Quality"]["tiny-rvq"]["rate"] == 250
@@ -113,10 +85,6 @@ def test_all_parts_resumed(
     assert 1 <= tables["Perplexity, by codebook"]["tiny-rvq"]["0"] <= 32
     both = tables["Codes used, %, by codebook, in synthetic speech and people's"]["tiny-rvq"]
     assert both["frames"] > tables["Codes used, %, by codebook"]["tiny-rvq"]["frames"]
-    probe = tables["Phoneme of a frame from one code (codec, codebook)"]["tiny-rvq, 0"]
-    assert 0 < probe["accuracy, %"]["value"] < 1
-    seeds = tables["similarity, with one codebook at random (none: as it is)"]["tiny-rvq"]
-    assert list(seeds) == ["none", "0", "1"]
     evaluate.main(command)
     assert (out / "items.csv").read_text("utf-8").splitlines() == rows
 
@@ -131,7 +99,7 @@ def test_mistakes_are_one_line(
     with pytest.raises(SystemExit, match="two codecs have one name"):
         evaluate.main([*command, codecs[0]])
     with pytest.raises(SystemExit, match="2"):
-        evaluate.main([*command, "--parts", "probe"])
+        evaluate.main([*command, "--parts", "human"])
     shutil.rmtree(codecs[0])
     with pytest.raises(SystemExit, match="error: no model"):
         evaluate.main(command)
