@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from codeclm.cli.codec import CodecName, app
-from codeclm.cli.common import check_input, quiet_stdout
+from codeclm.cli.common import Json, check_input, print_json, quiet_stdout
 
 Data = Annotated[Path, typer.Option(help="The manifest of recordings with their texts.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; a run goes on where it was.")]
@@ -62,6 +62,56 @@ def codec_minimal_pairs(
     with quiet_stdout():
         page = pair_study.run(plan, _progress)
     print(page)
+
+
+@app.command("pick")
+def codec_pick(
+    task: Annotated[
+        str, typer.Option(help="tts, duplex, music, fidelity, effects, editing or compression.")
+    ] = "tts",
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Sound has to come while it is made.")
+    ] = False,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(min=1, help="The longest wait of a stream (250 if streaming).")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the speech, such as hi.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="report.json of a bench: measurements of your own.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Rank the codecs for a task, and say why."""
+    from codeclm.evaluation import codec_facts, pick
+
+    if task not in pick.TASKS:
+        raise ValueError(f"no task {task!r}: choose one of {', '.join(pick.TASKS)}")
+    if streaming and max_latency_ms is None:
+        max_latency_ms = 250.0
+    ask = pick.Ask(task, max_latency_ms, language)
+    found = codec_facts.candidates(results)
+    good, refused = pick.rank(found, ask)
+    if as_json:
+        print_json(
+            task=task,
+            what=pick.TASKS[task].what,
+            ranked=[{"codec": c.name, "points": c.points, "reasons": c.reasons} for c in good],
+            refused={c.name: c.refused for c in refused},
+        )
+        return
+    sources = {c.name: c.source for c in found}
+    print(f"{task}: {pick.TASKS[task].what}")
+    for place, choice in enumerate(good[:top], start=1):
+        print(f"{place}. {choice.name}, {choice.points:g} points")
+        print(f"   {'; '.join(choice.reasons)}")
+        print(f"   {sources[choice.name]}")
+    if len(good) > top:
+        print(f"then: {', '.join(f'{c.name} ({c.points:g})' for c in good[top:])}")
+    for choice in refused:
+        print(f"not {choice.name}: {choice.refused}")
 
 
 def _progress(tasks: list[Any]) -> Any:
