@@ -41,7 +41,7 @@ def codec_probe(
 
 @app.command("minimal-pairs")
 def codec_minimal_pairs(
-    codecs: Annotated[str, typer.Option(help="Codecs with commas between; opus-12k too.")],
+    codecs: Annotated[str, typer.Option(help="Codecs with commas between.")],
     audio: Annotated[
         Path, typer.Option(help="Manifest of words, or its folder: text, speaker, language.")
     ],
@@ -49,6 +49,9 @@ def codec_minimal_pairs(
     pairs: Annotated[
         Path | None, typer.Option(help="A list of pairs; without it that of the package.")
     ] = None,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="Look at what the codecs sound like too.")
+    ] = False,
 ) -> None:
     """Ask whether tokens still tell words apart that differ in one sound (ABX)."""
     if pairs is not None:
@@ -58,10 +61,59 @@ def codec_minimal_pairs(
     from codeclm.evaluation import minimal_pairs, pair_study
 
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
-    plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out)
+    plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out, sound)
     with quiet_stdout():
         page = pair_study.run(plan, _progress)
     print(page)
+
+
+@app.command("listen")
+def codec_listen(
+    codecs: Annotated[str, typer.Option(help="Codecs with commas between; opus-12k too.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The HTML page to write.")],
+    items: Annotated[int, typer.Option(min=1, help="Recordings to rate.")] = 8,
+    words: Annotated[
+        Path | None, typer.Option(help="Manifest of words, or its folder: adds an ABX test.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Their list; without it that of the package.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Pairs of words, each through all.")] = 4,
+    seed: Seed = 0,
+) -> None:
+    """Write a listening test, MUSHRA and ABX, as one page that needs no network."""
+    check_input(data, "manifest")
+    if out.suffix != ".html":
+        raise ValueError(f"{out}: a page ends in .html")
+    from codeclm.audio import check_folder
+    from codeclm.evaluation import listen_page, minimal_pairs
+    from codeclm.files import write_text
+
+    check_folder(out)
+    names = tuple(name.strip() for name in codecs.split(",") if name.strip())
+    lists = pairs or minimal_pairs.LIST
+    plan = listen_page.Plan(names, data, items, words, lists, trials, seed)
+    with quiet_stdout():
+        page = listen_page.build(plan)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, page)
+    print(f"{out}: {len(page) / 1e6:.1f} MB; listeners open it and send back a CSV file")
+
+
+@app.command("listen-score")
+def codec_listen_score(
+    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS", help="Files of listeners.")],
+    as_json: Json = False,
+) -> None:
+    """Score the answers of a listening test."""
+    from codeclm.evaluation import listen_score
+
+    found = listen_score.tables(listen_score.read_answers(answers))
+    if as_json:
+        print_json(**{table.title: table.to_dict() for table in found})
+        return
+    print("\n".join(table.markdown() for table in found), end="")
 
 
 @app.command("pick")

@@ -10,7 +10,8 @@ recordings:
     ... as symbols         the codes as a language model meets them: alike or not
 
 A codec that hears a contrast in its sound but not in codebook 0 leaves it to the other codebooks;
-one that does not hear it at all cannot be asked to say it. The out folder holds `items.csv` (one
+one that does not hear it at all cannot be asked to say it. The sound is looked at when it is asked
+for. The out folder holds `items.csv` (one
 row a pair and look), `run.json`, `summary.json` and `summary.md`; a run goes on where it was.
 """
 
@@ -56,12 +57,14 @@ class Plan:
         audio: manifest of the recordings, or the folder that holds `manifest.jsonl`: `text` is the
             word, `speaker` the voice.
         out: folder for the results.
+        sound: whether the codecs' sound is looked at too, which takes longer than their tokens.
     """
 
     codecs: tuple[str, ...]
     pairs: Path
     audio: Path
     out: Path
+    sound: bool = False
 
 
 @torch.inference_mode()
@@ -69,7 +72,8 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
     """Measures what is missing and returns the summary.
 
     Raises:
-        ValueError: no such codec, list or recordings, or the folder holds another run.
+        ValueError: no such codec, list or recordings, or the folder holds another run; Opus
+            without its sound.
     """
     pairs = read_pairs(plan.pairs)
     folder = plan.audio / "manifest.jsonl" if plan.audio.is_dir() else plan.audio
@@ -79,9 +83,10 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
     looks: dict[str, Look] = {RECORDINGS: look_at_recording}
     made_with: dict[str, Any] = {"pairs": plan.pairs.name, **study.installed("torch", "numpy")}
     for name in plan.codecs:
+        if name in YARDSTICKS and not plan.sound:
+            raise ValueError(f"{name} has no tokens: ask for its sound, or leave it out")
         found, made_with[f"codec {name}"] = looks_of(name)
-        looks |= found
-    looks = dict(sorted(looks.items(), key=lambda look: look[0].endswith(SOUND)))  # slow ones last
+        looks |= {k: look for k, look in found.items() if plan.sound or not k.endswith(SOUND)}
     tasks = [
         ((pair.language, kind, f"{pair.contrast}: {pair.a} {pair.b}"), partial(measure, look, a, b))
         for kind, look in looks.items()

@@ -36,14 +36,15 @@ def test_tones_are_told_apart_and_one_from_itself_is_not(
     spoken: tuple[Path, Path], tmp_path: Path
 ) -> None:
     pairs, folder = spoken
-    plan = Plan(("house-rvq", "house-vae", "opus-24k"), pairs, folder, tmp_path / "out")
+    names = ("house-rvq", "house-vae", "opus-24k")
+    plan = Plan(names, pairs, folder, tmp_path / "out", sound=True)
     page = pair_study.run(plan)
     tables = json.loads((plan.out / "summary.json").read_text("utf-8"))["tables"]
     (table,) = tables.values()
     kinds = [
-        "recordings", "house-rvq tokens", "house-rvq tokens as symbols", "house-rvq codebook 0",
-        "house-rvq codebook 0 as symbols", "house-vae tokens", "house-rvq sound",
-        "house-vae sound", "opus-24k sound",
+        "recordings", "house-rvq sound", "house-rvq tokens", "house-rvq tokens as symbols",
+        "house-rvq codebook 0", "house-rvq codebook 0 as symbols", "house-vae sound",
+        "house-vae tokens", "opus-24k sound",
     ]  # fmt: skip
     assert list(table) == kinds
     for kind in ("recordings", "house-vae tokens", "opus-24k sound"):
@@ -57,11 +58,13 @@ def test_tones_are_told_apart_and_one_from_itself_is_not(
     assert (plan.out / "items.csv").read_text("utf-8") == rows
     pairs.rename(tmp_path / "others.tsv")
     with pytest.raises(ValueError, match="another run"):
-        pair_study.run(Plan(plan.codecs, tmp_path / "others.tsv", folder, plan.out))
+        pair_study.run(Plan(names, tmp_path / "others.tsv", folder, plan.out, True))
 
 
 def test_words_that_nobody_says(spoken: tuple[Path, Path], tmp_path: Path) -> None:
     pairs, folder = spoken
     pairs.write_text("language\tcontrast\ta\tb\tipa_a\tipa_b\nxx\tx\tone\ttwo\to\tt\n", "utf-8")
     with pytest.raises(ValueError, match="no recordings of both words"):
+        pair_study.run(Plan(("opus-6k",), pairs, folder, tmp_path / "out", sound=True))
+    with pytest.raises(ValueError, match="opus-6k has no tokens: ask for its sound"):
         pair_study.run(Plan(("opus-6k",), pairs, folder, tmp_path / "out"))
