@@ -92,6 +92,15 @@ def test_every_codec_has_facts_and_a_place_in_every_task() -> None:
     assert best["duplex"] == "mimi"
 
 
+def test_the_docs_name_the_first_choice_of_every_task() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "choosing-a-codec.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    named = {row[0].split("`")[1]: row[2].split("`")[1] for row in rows}
+    assert set(named) == set(TASKS)
+    for task, name in named.items():
+        assert rank(candidates(), Ask(task))[0][0].name == name
+
+
 def test_a_report_replaces_what_was_measured(tmp_path: Path) -> None:
     share = {"value": 0.02, "low": 0, "high": 0.05, "items": 3}
     tables = {
