@@ -47,6 +47,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, asked: lis
         asked.append(plan)
         return "the summary"
 
+    from codeclm.evaluation import probe_bench
+
+    monkeypatch.setattr(probe_bench, "Plan", lambda *args: args)
     fake = SimpleNamespace(Plan=lambda *args: args, **{name: work})
     monkeypatch.setitem(sys.modules, f"codeclm.evaluation.{module}", fake)
     monkeypatch.setattr(codeclm.evaluation, module, fake, raising=False)

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from codeclm.cli.codec import CodecName, app
+from codeclm.cli import codec as codecs_verbs
+from codeclm.cli.codec import CodecName
 from codeclm.cli.common import Json, check_input, print_json, quiet_stdout
 
+app = codecs_verbs.app  # these verbs stand beside those of codec.py
 Data = Annotated[Path, typer.Option(help="The manifest of recordings with their texts.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; a run goes on where it was.")]
 Seed = Annotated[int, typer.Option(help="Of the selection and of all that is random.")]
@@ -32,8 +34,9 @@ def codec_probe(
     """Show what each codebook carries: words, voice, melody or sound."""
     check_input(data, "manifest")
     from codeclm.evaluation import codec_probe
+    from codeclm.evaluation.probe_bench import Plan
 
-    plan = codec_probe.Plan(codec, data, out, items, swaps, alignment, frames, asr, seed)
+    plan = Plan(codec, data, out, items, swaps, alignment, frames, asr, seed)
     with quiet_stdout():
         page = codec_probe.run(plan, _progress)
     print(page)

@@ -55,7 +55,7 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
         ImportError: a judge is not installed.
     """
     bench = Bench(plan)
-    made_with = {
+    made_with: dict[str, Any] = {
         "codec": f"{bench.codec.spec.name} {study.sound_fingerprint(bench.codec)}",
         "data": plan.data.name, "seed": plan.seed, "asr": bench.recognizer.version,
         **study.installed(*JUDGES),
@@ -78,7 +78,8 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
 def noise_tasks(bench: Bench) -> Iterator[Task]:
     """Recording by recording: the codec as it is, then with each part filled with noise."""
     for utterance in bench.chosen[: bench.plan.items]:
-        for name, rows in ({"none": []} | bench.parts).items():
+        nothing: dict[str, list[int]] = {"none": []}
+        for name, rows in (nothing | bench.parts).items():
             key = ("noise", name, utterance.id)
             seed = random.Random(f"{bench.plan.seed}-{utterance.id}-{name}").getrandbits(32)
             yield key, partial(with_noise, bench, utterance, rows, seed)

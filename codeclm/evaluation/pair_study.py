@@ -87,7 +87,7 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
             raise ValueError(f"{name} has no tokens: ask for its sound, or leave it out")
         found, made_with[f"codec {name}"] = looks_of(name)
         looks |= {k: look for k, look in found.items() if plan.sound or not k.endswith(SOUND)}
-    tasks = [
+    tasks: list[Task] = [
         ((pair.language, kind, f"{pair.contrast}: {pair.a} {pair.b}"), partial(measure, look, a, b))
         for kind, look in looks.items()
         for pair in pairs
