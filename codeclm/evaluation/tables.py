@@ -37,16 +37,18 @@ class Table:
         return list(dict.fromkeys(column for cells in fullest for column in cells))
 
     def markdown(self) -> str:
-        """The table under its title."""
-        lines = [f"## {self.title}", ""]
-        lines += [self.note, ""] if self.note else []
+        """The table under its title, behind it where it is folded."""
+        head, end = f"## {self.title}", []
+        if self.folded:
+            head, end = f"<details><summary>{self.title}</summary>", ["", "</details>"]
+        lines = [head, "", *([self.note, ""] if self.note else [])]
         lines.append(f"| | {' | '.join(self.columns)} |")
         lines.append("|---" * (len(self.columns) + 1) + "|")
         for name, cells in self.rows.items():
             found = (cells.get(column, Cell(None, "")) for column in self.columns)
             texts = (f"{cell.text} {cell.detail}".strip() for cell in found)
             lines.append(f"| {name} | {' | '.join(texts)} |")
-        return "\n".join([*lines, ""])
+        return "\n".join([*lines, *end, ""])
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The values alone."""
@@ -79,10 +81,10 @@ def plain(value: Any, text: str) -> Cell:
 
 def figure(found: stats.Interval, decimals: int, scale: float = 1, sign: str = "") -> Cell:
     """A figure with its interval."""
-    value, low, high = (
-        f"{scale * x:{sign}.{decimals}f}" for x in (found.value, found.low, found.high)
-    )
-    return Cell(asdict(found), value, f"[{low}, {high}]")
+    value, low, high = (scale * x for x in (found.value, found.low, found.high))
+    text, *ends = (f"{x:{sign}.{decimals}f}" for x in (value, low, high))
+    scaled = stats.Interval(value, low, high, found.items)
+    return Cell(asdict(scaled), text, f"[{', '.join(ends)}]")
 
 
 def column(rows: Sequence[Row], name: str) -> list[float]:
