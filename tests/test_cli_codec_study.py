@@ -100,7 +100,7 @@ def test_listen_score(run: Run) -> None:
     assert code == 0
     assert "| reference | 95.0 [95.0, 95.0] | 1 |" in out
     tables = json.loads(run("listen-score", "a.csv", "--json")[1])
-    assert tables["ABX, % right (50 is guessing)"]["mimi"]["tone"]["value"] == 1
+    assert tables["ABX, % right (50 is guessing)"]["mimi"]["tone"]["value"] == 100
     assert "gone.csv: no such file of answers" in mistake(run("listen-score", "gone.csv"))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 
 FACTS = Path(__file__).with_name("codec_facts.yaml")
-COLUMNS = {  # of reports: column of a table, and what it is called here
-    "PESQ-WB": "pesq_wb", "change of WER, points": "wer_change", "change, points": "wer_change",
-    "similarity": "similarity", "voice": "similarity",
-}  # fmt: skip
+COLUMNS = {  # of a report: column of a table, and what it is called here
+    "PESQ-WB": "pesq_wb",
+    "change, points": "wer_change",
+    "voice": "similarity",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _candidate(
 
 
 def read_report(path: Path) -> dict[str, dict[str, float]]:
-    """Measures by codec, from the JSON report of `codec bench` or `scripts/evaluate_codecs.py`.
+    """Measures by codec, from the JSON report of `codec bench`.
 
     A figure that stands in several tables is taken from the first of them.
 
@@ -109,9 +110,7 @@ def read_report(path: Path) -> dict[str, dict[str, float]]:
                 for column, value in cells.items():
                     number = value["value"] if isinstance(value, dict) else value
                     if column in COLUMNS and number is not None:
-                        # a change of word errors is a share, the column's title says points
-                        scale = 100 if COLUMNS[column] == "wer_change" else 1
-                        found.setdefault(codec, {}).setdefault(COLUMNS[column], scale * number)
+                        found.setdefault(codec, {}).setdefault(COLUMNS[column], number)
     except OSError as error:
         raise ValueError(f"{path}: no such report") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -89,7 +89,7 @@ def test_scores(tmp_path: Path) -> None:
     assert 60 < mushra["a"]["score"]["low"] < 65 < mushra["a"]["score"]["high"] < 70
     assert mushra["a"]["ratings"] == 6
     assert abx["a"]["all"] == abx["a"]["about"]
-    assert abx["a"]["all"]["value"] == 0.8
+    assert abx["a"]["all"]["value"] == pytest.approx(80)
     assert list(out) == ["ravi"]
 
 

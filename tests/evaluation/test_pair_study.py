@@ -49,7 +49,7 @@ def test_tones_are_told_apart_and_one_from_itself_is_not(
     assert list(table) == kinds
     for kind in ("recordings", "house-vae tokens", "opus-24k sound"):
         assert table[kind]["pitch (1)"]["value"] == 0
-        assert table[kind]["nothing (1)"]["value"] == 0.5
+        assert table[kind]["nothing (1)"]["value"] == 50
     assert "pairs without recordings: 1" in page
     assert "| recordings | 0 [0, 0] | 50 [50, 50] | 25 [0, 50] |" in page
     rows = (plan.out / "items.csv").read_text("utf-8")

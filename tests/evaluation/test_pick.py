@@ -102,7 +102,7 @@ def test_the_docs_name_the_first_choice_of_every_task() -> None:
 
 
 def test_a_report_replaces_what_was_measured(tmp_path: Path) -> None:
-    share = {"value": 0.02, "low": 0, "high": 0.05, "items": 3}
+    share = {"value": 2.0, "low": 0, "high": 5.0, "items": 3}
     tables = {
         "Sound: mine": {"mimi": {"PESQ-WB": {"value": 3.1, "low": 3, "high": 3.2, "items": 3}}},
         "Words": {"mimi": {"change, points": share, "WER, %": share}, "recordings": {}},
