@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import codeclm
-from codeclm.cli import bench, codec, compare, export, prep, speak, train, voice
+from codeclm.cli import bench, codec_study, compare, export, prep, speak, train, voice
 from codeclm.cli.common import SETTINGS, OneLineErrors
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 app.command("speak")(speak.speak)
 app.add_typer(voice.app, name="voice")
-app.add_typer(codec.app, name="codec")
+app.add_typer(codec_study.app, name="codec")
 app.add_typer(prep.app, name="prep")
 app.command("bench")(bench.bench)
 app.command("plan")(train.plan)

@@ -1,0 +1,183 @@
+"""A listening test as one HTML page: `codeclm codec listen`.
+
+MUSHRA (ITU-R BS.1534-3): for every recording its codecs' versions, the recording itself hidden
+among them, and a low anchor, the recording without all that lies above 3.5 kHz; each is rated
+from 0 to 100 against the open reference. ABX: words of minimal pairs, A and B by one voice, X by
+another, all three through the same codec. Order and letters differ from listener to listener, by
+the seed. The page needs nothing but itself, no network either; answers are kept on the device and
+leave it as a CSV file, which `listen_score.py` reads.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codeclm.audio import resample
+from codeclm.codecs import YARDSTICKS, load_codec
+from codeclm.codecs.published.opus import Opus
+from codeclm.corpus import Utterance, read_audio, read_manifest
+from codeclm.evaluation.items import shuffled
+from codeclm.evaluation.minimal_pairs import read_pairs
+
+PAGE = Path(__file__).with_name("listen_page.html")
+REFERENCE, ANCHOR, RECORDINGS = "reference", "anchor 3.5 kHz", "recordings"
+SHORTEST, LONGEST = 1.5, 10.0  # seconds of the recordings that are taken
+LEAST_RATE = 24_000  # of the page's sounds; more where a codec has more
+
+
+@dataclass(frozen=True)
+class Through:
+    """A codec as a way from sound [1, N] to what is left of it, at its sample rate."""
+
+    rate: int
+    pass_on: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be heard.
+
+    Attributes:
+        codecs: as `load_codec` takes them, and names of Opus.
+        data: manifest of recordings.
+        items: recordings to rate.
+        words: manifest of words for ABX, or its folder; None: no ABX.
+        pairs: their list.
+        trials: pairs of words; each is heard as recorded and through every codec.
+        seed: of the selection and, with the listener's name, of the order.
+    """
+
+    codecs: tuple[str, ...]
+    data: Path
+    items: int
+    words: Path | None
+    pairs: Path
+    trials: int
+    seed: int
+
+
+@torch.inference_mode()
+def build(plan: Plan) -> str:
+    """The page.
+
+    Raises:
+        ValueError: no such codec or manifest, or nothing in it to listen to.
+    """
+    systems = {name: through(name) for name in plan.codecs}
+    rate = max(LEAST_RATE, *(system.rate for system in systems.values()))
+    items = [rated(u, systems, rate) for u in _chosen(plan)]
+    abx = list(_abx(plan, systems, rate)) if plan.words else []
+    test: dict[str, Any] = {"seed": plan.seed, "items": items, "abx": abx}
+    test["id"] = hashlib.sha256(json.dumps(test).encode()).hexdigest()[:12]
+    data = json.dumps(test, ensure_ascii=False).replace("</", "<\\/")
+    return PAGE.read_text(encoding="utf-8").replace("TEST_DATA", data, 1)
+
+
+def through(name: str) -> Through:
+    """A codec by its name, or Opus."""
+    if name in YARDSTICKS:
+        opus = Opus(name, YARDSTICKS[name])
+        return Through(opus.sample_rate, lambda wav: opus.roundtrip(wav[None])[0])
+    codec = load_codec(name)
+    return Through(
+        codec.spec.sample_rate,
+        lambda wav: codec.decode(codec.encode(wav[None]))[0, :, : wav.shape[1]],
+    )
+
+
+def _chosen(plan: Plan) -> list[Utterance]:
+    utterances = read_manifest(plan.data)
+    chosen: list[Utterance] = []
+    for utterance in shuffled(
+        [u for u in utterances if u.split != "train"] or utterances, plan.seed
+    ):
+        if len(chosen) == plan.items:
+            break
+        if SHORTEST <= read_audio(utterance, 16_000).shape[1] / 16_000 <= LONGEST:
+            chosen.append(utterance)
+    if not chosen:
+        raise ValueError(f"{plan.data} has no recording of {SHORTEST} to {LONGEST} seconds")
+    return chosen
+
+
+def rated(utterance: Utterance, systems: dict[str, Through], rate: int) -> dict[str, Any]:
+    """A recording with its versions; the hidden reference has no data of its own."""
+    recording = read_audio(utterance, rate)
+    sounds = [
+        {"system": REFERENCE},
+        {"system": ANCHOR, "data": packed(anchor(recording, rate), rate)},
+    ]
+    for name, system in systems.items():
+        sounds.append({"system": name, "data": packed(heard(utterance, system, rate), rate)})
+    return {
+        "id": utterance.id, "text": utterance.text, "language": utterance.language,
+        "reference": packed(recording, rate), "sounds": sounds,
+    }  # fmt: skip
+
+
+def heard(utterance: Utterance, system: Through, rate: int) -> Tensor:
+    """What a codec makes of a recording, [1, N] at `rate`."""
+    return resample(system.pass_on(read_audio(utterance, system.rate)), system.rate, rate)
+
+
+def _abx(plan: Plan, systems: dict[str, Through], rate: int) -> Any:
+    """Pairs of words, as recorded and through every codec."""
+    assert plan.words
+    folder = plan.words / "manifest.jsonl" if plan.words.is_dir() else plan.words
+    said: dict[tuple[str, str, str], list[Utterance]] = {}
+    for u in read_manifest(folder):
+        said.setdefault((u.language, u.text, u.speaker), []).append(u)
+    pairs = read_pairs(plan.pairs)
+    draw = random.Random(plan.seed)
+    draw.shuffle(pairs)
+    made = 0
+    for pair in pairs:
+        voices = [v for language, word, v in said if (language, word) == (pair.language, pair.a)]
+        voices = [v for v in voices if (pair.language, pair.b, v) in said]
+        if len(voices) < 2 or made == plan.trials:
+            continue
+        made += 1
+        first, third = draw.sample(voices, 2)
+        words = [said[pair.language, word, first][0] for word in (pair.a, pair.b)]
+        x = said[pair.language, pair.a, third][0]
+        for name, system in ({RECORDINGS: Through(rate, lambda wav: wav)} | systems).items():
+            a, b, c = (packed(heard(u, system, rate), rate) for u in (*words, x))
+            yield {
+                "id": f"{pair.a} {pair.b}", "system": name, "language": pair.language,
+                "contrast": f"{pair.language}: {pair.contrast}", "a": a, "b": b, "x": c,
+            }  # fmt: skip
+    if not made:
+        raise ValueError(f"{folder} has no pair of {plan.pairs} that two voices say")
+
+
+def anchor(wav: Tensor, rate: int) -> Tensor:
+    """The low anchor of BS.1534-3: [1, N] without what lies above 3.5 kHz.
+
+    A windowed sinc with a passband up to 3.5 kHz; 4 kHz is more than 25 dB down, 4.5 kHz 50 dB.
+    """
+    half = round(0.0045 * rate)
+    time = torch.arange(-half, half + 1, dtype=torch.float64) / rate
+    cut = 2 * 3_750 * torch.sinc(2 * 3_750 * time) / rate
+    taps = cut * torch.kaiser_window(2 * half + 1, periodic=False, beta=5.0, dtype=torch.float64)
+    return F.conv1d(wav[None], (taps / taps.sum()).to(wav)[None, None], padding=half)[0]
+
+
+def packed(wav: Tensor, rate: int) -> str:
+    """[1, N] as FLAC in base64; louder than full scale is cut."""
+    import soundfile
+
+    file = io.BytesIO()
+    assert math.isfinite(float(wav.abs().max()))
+    soundfile.write(file, wav[0].clamp(-1, 1).numpy(), rate, format="FLAC", subtype="PCM_16")
+    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,108 @@
+"""Scores of a listening test, from the answers of its listeners: `codeclm codec listen-score`.
+
+A listener who gives the hidden reference less than 90 in more than 15 % of the recordings is left
+out (ITU-R BS.1534-3). Ratings are averaged, with a bootstrap interval over ratings; ABX is the
+share of right answers with Wilson's interval of a proportion (1927), where 50 % is guessing.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from codeclm.evaluation import stats
+from codeclm.evaluation.listen_page import REFERENCE
+from codeclm.evaluation.tables import Cell, Table, figure, plain
+
+COLUMNS = ("listener", "kind", "item", "system", "value", "about", "seconds")
+LOW, MOST = 90, 0.15  # a rating of the reference that is too low, and the share that may be
+Answer = dict[str, str]
+
+
+def read_answers(paths: Iterable[Path]) -> list[Answer]:
+    """All rows of the files.
+
+    Raises:
+        ValueError: no such file, other columns, a value that is none, or one listener twice.
+    """
+    answers: list[Answer] = []
+    owner: dict[str, Path] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file of answers")
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError(
+                    f"{path} holds no answers: its columns are not {', '.join(COLUMNS)}"
+                )
+            rows = list(reader)
+        for line, row in enumerate(rows, start=2):
+            if owner.setdefault(row["listener"], path) != path:
+                raise ValueError(
+                    f"{path} and {owner[row['listener']]} are both by {row['listener']!r}: give one"
+                )
+            highest = {"mushra": 100, "abx": 1}.get(row["kind"])
+            value = row["value"]
+            if highest is None or not value.isdigit() or int(value) > highest:
+                raise ValueError(f"{path} line {line}: {row['kind']} {value!r} is no answer")
+        answers += rows
+    if not answers:
+        raise ValueError("no answers in these files")
+    return answers
+
+
+def refused(answers: Sequence[Answer]) -> dict[str, float]:
+    """Listeners whose ratings do not count: how often they gave the hidden reference too little."""
+    found: dict[str, list[bool]] = {}
+    for row in answers:
+        if row["kind"] == "mushra" and row["system"] == REFERENCE:
+            found.setdefault(row["listener"], []).append(int(row["value"]) < LOW)
+    shares = {listener: sum(low) / len(low) for listener, low in found.items()}
+    return {listener: share for listener, share in shares.items() if share > MOST}
+
+
+def wilson(right: int, total: int) -> stats.Interval:
+    """A proportion with Wilson's 95 % interval."""
+    assert total > 0
+    z = 1.959964
+    share, spread = right / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
+    return stats.Interval(share, max(0.0, middle - half), min(1.0, middle + half), total)
+
+
+def tables(answers: Sequence[Answer]) -> list[Table]:
+    """Ratings by system, the best first; right answers by system and contrast; who was left out."""
+    out = refused(answers)
+    ratings: dict[str, list[float]] = {}
+    trials: dict[str, dict[str, list[int]]] = {}
+    for row in answers:
+        if row["kind"] == "mushra" and row["listener"] not in out:
+            ratings.setdefault(row["system"], []).append(float(row["value"]))
+        elif row["kind"] == "abx":
+            for about in (row["about"], "all"):
+                trials.setdefault(row["system"], {}).setdefault(about, []).append(int(row["value"]))
+    rated = {
+        system: {
+            "score": figure(stats.mean(values), 1),
+            "ratings": plain(len(values), str(len(values))),
+        }
+        for system, values in sorted(ratings.items(), key=lambda r: -sum(r[1]) / len(r[1]))
+    }
+    told: dict[str, dict[str, Cell]] = {}
+    for system, contrasts in trials.items():
+        told[system] = {
+            about: figure(wilson(sum(right), len(right)), 0, 100)
+            for about, right in contrasts.items()
+        }
+    gone = {
+        listener: {"reference below 90, %": plain(share, f"{100 * share:.0f}")}
+        for listener, share in out.items()
+    }
+    found = [
+        Table("MUSHRA, 0 to 100", rated),
+        Table("ABX, % right (50 is guessing)", told),
+        Table("Listeners left out of MUSHRA", gone),
+    ]
+    return [table for table in found if table.rows]
