@@ -24,11 +24,11 @@ import peers
 TIMES = ("wall", "cpu")
 # Ours first: ratios are to it.
 COMPARISONS = [
-    ["our step, 8M", "transformers' step, 8M"],
+    ["the starter's whole step, 8M", "our step, 8M", "transformers' step, 8M"],
     ["our step, 100M", "transformers' step, 100M"],
     ["starter", "Pocket TTS 7M", "Kokoro 82M int8", "CSM 8M"],
-    ["ours, 16M", "Pocket TTS 18M"],
-    ["ours, 90M", "Pocket TTS 100M"],
+    ["ours, 16M", "ours, 16M int8", "Pocket TTS 18M"],
+    ["ours, 90M", "ours, 90M int8", "Pocket TTS 100M"],
 ]
 
 

@@ -61,16 +61,38 @@ def our_steps(size: str, cores: int) -> tuple[int, Round]:
     return llama.num_parameters(), one
 
 
+def our_exported_steps(size: str, cores: int) -> tuple[int, Round]:
+    """Whole steps of the starter in ONNX Runtime: backbone, head, drawing and guards."""
+    import codeclm
+    from codeclm import checkpoint
+    from codeclm.tts.threads import time_steps
+
+    tts = codeclm.load_tts("starter")
+    count = sum(t.numel() for t in checkpoint.load("starter").tensors.values())
+
+    def one() -> dict[str, Any]:
+        cpu = time.process_time()
+        times = time_steps(tts, STEPS)
+        cpu = time.process_time() - cpu
+        return {"wall": sum(times) / len(times), "cpu": cpu / len(times)}
+
+    return count, one
+
+
 def our_speech(size: str, cores: int) -> tuple[int, Round]:
     """The starter, or its cell at other sizes with random weights."""
+    import tempfile
+
     import torch
 
     import codeclm
     from codeclm import checkpoint
+    from codeclm.tts.exported.write import export
     from codeclm.tts.model import ModelConfig, SpeechLM
-    from codeclm.tts.network import speaker
 
+    size, _, precision = size.partition(" ")
     tts = codeclm.load_tts("starter")
+    codec = tts.codec
     saved = checkpoint.load("starter")
     config = ModelConfig(**saved.config)
     count = sum(t.numel() for t in saved.tensors.values())
@@ -78,11 +100,14 @@ def our_speech(size: str, cores: int) -> tuple[int, Round]:
         sizes = zip(("width", "depth", "heads", "inner"), SIZES[size], strict=True)
         config = config.model_copy(update=dict(sizes))
         torch.manual_seed(0)
-        model = SpeechLM(config, tts.codec.spec, len(tts.tokenizer.tokens))
+        model = SpeechLM(config, codec.spec, len(tts.tokenizer.tokens))
         torch.nn.init.constant_(model.advance.bias, -1.1)  # a token lasts three frames
         count = sum(p.numel() for p in model.parameters())
-        tts = speaker(config, tts.codec, model.state_dict(), saved.meta, tts.voices)
-    decoding = (tts.codec.autoencoder.decoder, tts.codec.vocoder)
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, "model")
+            checkpoint.save(made, dict(model.state_dict()), config, saved.meta)
+            tts = codeclm.load_tts(export(made, Path(folder, "onnx"), None, precision or "fp32"))
+    decoding = (codec.autoencoder.decoder, codec.vocoder)
     count += sum(p.numel() for part in decoding for p in part.parameters())
     return count, lambda: _streamed(tts.stream(TEXT, seed=0), tts.sample_rate)
 
@@ -264,11 +289,14 @@ ENVS = {
 PEERS = {
     "our step, 8M": Peer(our_steps, "8M"),
     "transformers' step, 8M": Peer(transformers_steps, "8M"),
+    "the starter's whole step, 8M": Peer(our_exported_steps, "8M"),
     "our step, 100M": Peer(our_steps, "100M"),
     "transformers' step, 100M": Peer(transformers_steps, "100M"),
     "starter": Peer(our_speech, "8M"),
     "ours, 16M": Peer(our_speech, "16M"),
+    "ours, 16M int8": Peer(our_speech, "16M int8"),
     "ours, 90M": Peer(our_speech, "90M"),
+    "ours, 90M int8": Peer(our_speech, "90M int8"),
     "Pocket TTS 7M": Peer(pocket, "7M", "pocket"),
     "Pocket TTS 18M": Peer(pocket, "18M", "pocket"),
     "Pocket TTS 100M": Peer(pocket, "100M", "pocket"),

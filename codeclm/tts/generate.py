@@ -5,9 +5,10 @@ networks once; every talk starts from a copy of that memory.
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Network, Said, Talk
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Mouth, Sound
+from codeclm.tts.mouth import Chunk, Mouth, Sound
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 
@@ -178,14 +179,21 @@ class TTS:
         talk = self.talk(said, voice, sampling, seed, guards, counts)
         mouth, engine = Mouth(self.sound, guards, counts), Engine(self.network)
         engine.add(talk)
-        while engine.talks:
-            for heard in engine.step():
-                wav = mouth(heard)
-                if len(wav):
+        with ThreadPoolExecutor(1) as beside:  # sounds a chunk while the next frames are drawn
+            due: deque[Future[Wav]] = deque()
+            begun = False  # the first sound is waited for
+            while engine.talks:
+                for heard in engine.step():
+                    if (chunk := mouth.take(heard)) is not None:
+                        due.append(beside.submit(mouth.say, chunk))
+                while due and (due[0].done() or not begun):
+                    if len(wav := due.popleft().result()):
+                        begun = True
+                        yield wav
+            due.append(beside.submit(mouth.close))
+            for each in due:
+                if len(wav := each.result()):
                     yield wav
-        wav = mouth.close()
-        if len(wav):
-            yield wav
 
     def speak_all(
         self,
@@ -206,26 +214,29 @@ class TTS:
         guards, engine = guards or Guards(), Engine(self.network)
         waiting = list(enumerate(requests))[::-1]
         under_way: dict[Talk, _UnderWay] = {}
-        done: dict[int, Speech] = {}
-        while waiting or engine.talks:
-            now = time.perf_counter()
-            while waiting and len(engine.talks) < together:
-                number, request = waiting.pop()
-                counts: Counter[str] = Counter()
-                said = (
-                    Said(self.tokenizer.encode(part.text, language), part.pause)
-                    for part, language in ((p, request.language) for p in parts(request.text))
-                )
-                talk = self.talk(said, request.voice, sampling, request.seed, guards, counts)
-                engine.add(talk)
-                mouth = Mouth(self.sound, guards, counts)
-                under_way[talk] = _UnderWay(number, request, counts, mouth, [], now)
-            for heard in engine.step():
-                under_way[heard.talk].hear(heard)
-            for talk in set(under_way) - set(engine.talks):
-                way = under_way.pop(talk)
-                done[way.number] = way.close(self.sample_rate)
-        return [done[number] for number in range(len(requests))]
+        done: dict[int, Future[Speech]] = {}
+        with ThreadPoolExecutor(1) as beside:
+            while waiting or engine.talks:
+                now = time.perf_counter()
+                while waiting and len(engine.talks) < together:
+                    number, request = waiting.pop()
+                    counts: Counter[str] = Counter()
+                    said = (
+                        Said(self.tokenizer.encode(part.text, language), part.pause)
+                        for part, language in ((p, request.language) for p in parts(request.text))
+                    )
+                    talk = self.talk(said, request.voice, sampling, request.seed, guards, counts)
+                    engine.add(talk)
+                    mouth = Mouth(self.sound, guards, counts)
+                    under_way[talk] = _UnderWay(number, request, mouth, counts, now)
+                for heard in engine.step():
+                    way = under_way[heard.talk]
+                    if (chunk := way.mouth.take(heard)) is not None:
+                        beside.submit(way.say, chunk)
+                for talk in set(under_way) - set(engine.talks):
+                    way = under_way.pop(talk)
+                    done[way.number] = beside.submit(way.close, self.sample_rate)
+        return [done[number].result() for number in range(len(requests))]
 
     def talk(
         self,
@@ -291,25 +302,24 @@ class TTS:
 
 @dataclass
 class _UnderWay:
-    """A request in an engine."""
+    """A request in an engine. Its sound is made in order, by a thread beside."""
 
     number: int
     request: Request
-    counts: Counter[str]
     mouth: Mouth
-    chunks: list[Wav]
+    counts: Counter[str]
     began: float
     first: float = 0.0
+    chunks: list[Wav] = field(default_factory=list)
 
-    def hear(self, heard: Any) -> None:
-        wav = self.mouth(heard)
-        if len(wav):
+    def say(self, chunk: Chunk) -> None:
+        self.chunks.append(self.mouth.say(chunk))
+        if len(self.chunks[-1]):
             self.first = self.first or time.perf_counter() - self.began
-            self.chunks.append(wav)
 
     def close(self, rate: int) -> Speech:
-        self.chunks.append(self.mouth.close())
-        wav, took = np.concatenate(self.chunks), time.perf_counter() - self.began
+        wav = np.concatenate([*self.chunks, self.mouth.close()])
+        took = time.perf_counter() - self.began
         seconds, first = len(wav) / rate, 1000 * (self.first or took)
         seed, counts = self.request.seed, dict(+self.counts)
         return Speech(wav, rate, seconds, took, seconds / took, first, seed, counts)

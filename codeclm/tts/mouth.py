@@ -1,6 +1,7 @@
 """From frames to sound, chunk by chunk: small chunks while somebody waits, larger ones later."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 LARGEST_CHUNK = 32  # frames decoded at a time, once the first have been heard
 
 Array = NDArray[Any]
+Wav = NDArray[np.float32]
 
 
 class Sound(Protocol):
@@ -46,8 +48,16 @@ class Sound(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Frames [K, n] to be sounded, and the seconds of silence after them."""
+
+    frames: Array
+    pause: float
+
+
 class Mouth:
-    """Sounds one talk.
+    """Sounds one talk. What it says may be said beside the drawing of the next frames.
 
     Chunks of 1, 2, 4 ... frames: each is there before the one before it has been heard, if frames
     are made at twice the speed of speech.
@@ -56,38 +66,39 @@ class Mouth:
     def __init__(self, sound: Sound, guards: Guards, counts: Counter[str]) -> None:
         self.sound = sound
         self._silence = Silence(sound.hop, sound.sample_rate / sound.hop, guards, counts)
-        self._state: Any = None
         self._waiting: list[Array] = []
-        self._nothing: Array | None = None  # a chunk without frames
         self._size = 1
+        self._state: Any = None
+        self._nothing: Array | None = None  # a chunk without frames
 
-    def __call__(self, heard: Heard) -> NDArray[np.float32]:
-        """What can be heard [N] after a step, perhaps nothing."""
-        if heard.frames.shape[1]:
-            self._waiting.append(heard.frames)
+    def take(self, heard: Heard) -> Chunk | None:
+        """What is to be sounded after a step, if anything is yet."""
+        self._waiting.append(heard.frames)
         waiting = sum(frames.shape[1] for frames in self._waiting)
-        if not waiting or (waiting < self._size and not heard.over):
-            return np.zeros(0, np.float32)
+        if waiting < self._size and not (heard.over and (waiting or heard.pause)):
+            return None
         self._size = min(2 * self._size, LARGEST_CHUNK)
-        if not heard.pause:
-            return self._decode()
-        rest = np.zeros(round(heard.pause * self.sound.sample_rate), np.float32)
-        return np.concatenate([self.close(), rest])
+        chunk = Chunk(np.concatenate(self._waiting, axis=1), heard.pause)
+        self._waiting = []
+        return chunk
 
-    def close(self) -> NDArray[np.float32]:
+    def say(self, chunk: Chunk) -> Wav:
+        """The sound [N] of a chunk, and of the silence after it."""
+        self._nothing = chunk.frames[:, :0]
+        wav = self._decode(chunk.frames, last=False)
+        if not chunk.pause:
+            return wav
+        rest = np.zeros(round(chunk.pause * self.sound.sample_rate), np.float32)
+        return np.concatenate([wav, self.close(), rest])
+
+    def close(self) -> Wav:
         """What is left [N], when no more will come."""
-        wav = self._decode(last=True)
-        self._state = None
+        if self._nothing is None:
+            return np.zeros(0, np.float32)
+        wav = self._decode(self._nothing, last=True)
+        self._state = self._nothing = None
         return wav
 
-    def _decode(self, last: bool = False) -> NDArray[np.float32]:
-        if self._state is None and not self._waiting:
-            return np.zeros(0, np.float32)
-        if self._waiting:
-            frames = np.concatenate(self._waiting, axis=1)
-            self._waiting, self._nothing = [], frames[:, :0]
-        else:
-            assert self._nothing is not None
-            frames = self._nothing
+    def _decode(self, frames: Array, last: bool) -> Wav:
         wav, self._state = self.sound.decode(frames, self._state, last)
         return self._silence(wav, last)
