@@ -49,7 +49,8 @@ def failures(text: str, heard: str, seconds: float, language: str = "en") -> lis
             kinds.add("early stop" if chunk.ref_end_idx == len(wanted) else "skip")
         if chunk.type == "insert" and len(extra) >= 2 and set(extra) <= set(wanted):
             kinds.add("repeat")
-        if chunk.type == "insert" and len(extra) >= 3 and not set(extra) & set(wanted):
+        words = [word for word in extra if word.isalpha()]  # runs of numbers are read as one
+        if chunk.type == "insert" and len(words) >= 3 and not set(words) & set(wanted):
             kinds.add("babble")
     spoken = letters(text)
     if seconds > TOO_LONG * (spoken / USUAL + 1):
