@@ -29,7 +29,9 @@ def test_search_equals_trying_everything(frames, tokens):
     assert durations(scores) == list(max(ways, key=total))
 
 
-@pytest.mark.parametrize("spec", [CODEC, toy(())], ids=["codes", "latents"])
+@pytest.mark.parametrize(
+    "spec", [CODEC, pytest.param(toy(()), marks=pytest.mark.slow)], ids=["codes", "latents"]
+)
 def test_planted_times_are_found(spec):
     rng = np.random.default_rng(0)
     codes, ids, true = [], [], []

@@ -89,7 +89,9 @@ def test_flow_needs_more_than_one_step_for_a_mixture(flow):
     assert off[1] > 0.15 > off[20]
 
 
-@pytest.mark.parametrize(("name", "steps"), [("flow_bell", 10), ("consistency", 1)])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("flow_bell", 10), pytest.param("consistency", 1, marks=pytest.mark.slow)]
+)
 def test_a_conditional_bell_is_found(name, steps, request):
     head = request.getfixturevalue(name)
     for place in ([0.5, -0.5], [-0.8, 0.3]):
