@@ -12,7 +12,6 @@ import argparse
 import json
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from rich.progress import track
 
 import codeclm
 from codeclm.evaluation import asr, hard, stats
-from codeclm.evaluation.items import Results, Row, at_16k
+from codeclm.evaluation.items import Results, Row
+from codeclm.evaluation.speech import Judge, interventions
+from codeclm.evaluation.tables import column
 from codeclm.tts.guard import OFF, Guards
 
 GUARDS = {"guarded": Guards(), "unguarded": OFF}
@@ -59,6 +60,7 @@ def measure(args: argparse.Namespace) -> str:
     tts = codeclm.load_tts(args.model)
     voice = codeclm.Voice.from_audio(args.voice, tts.codec) if args.voice else None
     recognizer = asr.load_asr(args.asr)
+    judge = Judge(recognizer)
     made_with = {"model": args.model, "asr": recognizer.version, "seed": args.seed}
     texts = [item for item in hard.items() if not args.kinds or item[1] in args.kinds]
     keys = [(kind, guards, name) for name, kind, _ in texts for guards in GUARDS]
@@ -66,27 +68,21 @@ def measure(args: argparse.Namespace) -> str:
         for name, kind, text in track(texts, description="speaking"):
             for guards in GUARDS:
                 if (kind, guards, name) not in results.rows:
-                    row = say(tts, voice, recognizer, text, GUARDS[guards], args.seed)
+                    row = say(tts, voice, judge, text, GUARDS[guards], args.seed)
                     results.add({"part": kind, "kind": guards, "id": name} | row)
         rows = [results.rows[key] for key in keys]
     return summary(rows, made_with)
 
 
-def say(tts: Any, voice: Any, recognizer: asr.ASR, text: str, guards: Guards, seed: int) -> Row:
+def say(tts: Any, voice: Any, judge: Judge, text: str, guards: Guards, seed: int) -> Row:
     """One text, said and heard."""
     speech = tts.speak(text, voice=voice, seed=seed, guards=guards)
-    heard = recognizer.transcribe(at_16k(torch.from_numpy(speech.wav)[None], speech.sample_rate))
-    found = asr.word_errors(text, heard)
-    return {
-        "text": text,
-        "heard": heard,
-        "errors": found.errors,
-        "words": found.words,
-        "failures": ", ".join(hard.failures(text, heard, speech.audio_seconds)),
-        "audio_seconds": speech.audio_seconds,
+    made = {
         "generation_seconds": speech.generation_seconds,
         "interventions": json.dumps(speech.interventions),
     }
+    wav = torch.from_numpy(speech.wav)[None]
+    return judge.words(text, wav, speech.sample_rate, "en") | made
 
 
 def summary(rows: Sequence[Row], made_with: dict[str, Any]) -> str:
@@ -101,31 +97,15 @@ def summary(rows: Sequence[Row], made_with: dict[str, Any]) -> str:
     line("without any failure", lambda group: sum(not row["failures"] for row in group))
     for kind in hard.KINDS:
         line(kind, lambda group, kind=kind: sum(kind in row["failures"] for row in group))
-    line(
-        "WER",
-        lambda group: stats.ratio(*(numbers(group, c) for c in ("errors", "words"))).percent(),
-    )
-    line("seconds of audio", lambda group: round(sum(numbers(group, "audio_seconds"))))
+    line("WER", word_error_rate)
+    line("seconds of audio", lambda group: round(sum(column(group, "audio_seconds"))))
     line("guards stepped in", interventions)
     return "\n".join([*lines, "", *(f"- {key}: {fact}" for key, fact in made_with.items())])
 
 
 def word_error_rate(rows: Sequence[Row]) -> str:
     """Pooled over words, with its interval."""
-    return stats.ratio(numbers(rows, "errors"), numbers(rows, "words")).percent()
-
-
-def interventions(rows: Sequence[Row]) -> str:
-    """How often, by kind."""
-    total: Counter[str] = Counter()
-    for row in rows:
-        total.update(json.loads(row["interventions"]))
-    return ", ".join(f"{kind} {count}" for kind, count in total.most_common()) or "never"
-
-
-def numbers(rows: Sequence[Row], column: str) -> list[float]:
-    """A column."""
-    return [float(row[column]) for row in rows]
+    return stats.ratio(column(rows, "errors"), column(rows, "words")).percent()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import typer
 
 import codeclm
 from codeclm.cli.common import VOICE_SUFFIX, Json, check_model, print_json, quiet_stdout
-from codeclm.cli.speak import _check_voice, voice_of
+from codeclm.cli.speak import check_voice, voice_of
 
 
 def bench(
@@ -47,7 +47,7 @@ def bench(
             name, steps = given, ""  # perhaps a hub name with its revision
         check_model(name)
         asked.append((name, _numbers(steps, "steps") if steps else [None]))
-    _check_voice(voice)
+    check_voice(voice)
     with quiet_stdout():
         from codeclm import checkpoint
         from codeclm.tts import bench as benching

@@ -73,7 +73,7 @@ def speak(
 ) -> None:
     """Say a text and write it to a sound file."""
     audio.check_writable(out)
-    _check_voice(voice)
+    check_voice(voice)
     text = _read_text(text)
     check_model(model)
     with quiet_stdout():
@@ -132,7 +132,8 @@ def _is_file_name(voice: str) -> bool:
     return os.path.basename(voice) != voice or Path(voice).suffix != ""
 
 
-def _check_voice(voice: str | None) -> None:
+def check_voice(voice: str | None) -> None:
+    """Refuses a voice file that is not there."""
     if voice is not None and _is_file_name(voice):
         check_input(voice, "voice")
 
@@ -162,6 +163,6 @@ def _no_guards() -> Any:
 
 def _listener(language: str) -> Any:
     """Whisper, counting word errors."""
-    from codeclm.evaluation.asr import listener
+    from codeclm.evaluation.asr import listener, usual
 
-    return listener("tiny.en" if language.partition("-")[0] == "en" else "base")
+    return listener(usual([language]))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # the facts about a codec are read without torch
     from torch import Tensor
 
 
+EMPTY, END = -1, -2  # in place of a code: its stream has not begun, its stream is over
+
+
 @dataclass(frozen=True)
 class Stream:
     """One row of a code matrix.

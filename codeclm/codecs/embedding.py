@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codeclm.codecs.base import Stream
+from codeclm.codecs.base import END, Stream
 from codeclm.codecs.levels import code_to_levels, level_to_point
-
-EMPTY, END = -1, -2  # in a slot: its stream has not begun, its stream is over
 
 
 class CodeEmbedding(nn.Module):

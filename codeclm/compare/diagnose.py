@@ -18,6 +18,7 @@ from codeclm.data_prep.shards import Item
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.speech import Judge, Task
 from codeclm.tts.engine import How
+from codeclm.tts.follow import sounding
 from codeclm.tts.generate import TTS
 from codeclm.tts.network import TorchNetwork
 from codeclm.tts.past import Past
@@ -39,20 +40,18 @@ def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
     if not network.streamed:
         network.read(text, caches[0])
     cache = network.join(caches)
-    sounding = np.repeat(np.arange(len(item.durations)), item.durations)
-    begins = np.cumsum(item.durations) - item.durations
     said = np.zeros_like(tokens)
     states: list[Any] = []
     before = np.full_like(slots[0], network.marks[0])
     for step, wanted in enumerate(slots):
-        first = step // grid.period * grid.patch
-        places = [_place(first + i, sounding, begins, network.streamed) for i in range(grid.patch)]
-        token, age = (np.array([value, *[-1] * (rows - 1)]) for value in places[0])
+        inside = step // grid.period * grid.patch + np.arange(grid.patch)
+        token, age = np.full((rows, grid.patch), -1), np.zeros((rows, grid.patch), np.int64)
+        if network.streamed:
+            token[0], age[0] = sounding(item.durations, inside)
         given = np.stack([before] * rows), np.full(rows, step), [text] * rows
-        state = network.step(*given, token, np.maximum(age, 0), cache)
-        for inside, place in enumerate(places):
-            token, age = (np.array([value, *[-1] * (rows - 1)]) for value in place)
-            network.advance(state, inside, [text] * rows, token, np.maximum(age, 0))
+        state = network.step(*given, token[:, 0], age[:, 0], cache)
+        for i in range(grid.patch):
+            network.advance(state, i, [text] * rows, token[:, i], age[:, i])
         streams, cells = (np.array(part) for part in grid.cells(step))
         early, late = network.marks
         marks = np.where(cells < 0, early, np.where(cells >= frames, late, 0))
@@ -67,14 +66,6 @@ def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
         done = network.finish(states, _opened(slots, network.drawn), how, past).T
         said[network.drawn :] = done[network.drawn :, :frames]
     return said
-
-
-def _place(frame: int, sounding: Array, begins: Array, streamed: bool) -> tuple[int, int]:
-    """The token that sounds in a frame and since how many frames; none past the end."""
-    if not streamed or frame >= len(sounding):
-        return -1, 0
-    token = int(sounding[frame])
-    return token, frame - int(begins[token])
 
 
 def _opened(slots: Array, drawn: int) -> Array:

@@ -11,6 +11,7 @@ from codeclm.compare import table
 from codeclm.compare.cells import Comparison, Training, obstacle, spec_of, train, trainings
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
+from codeclm.evaluation import speech
 from codeclm.files import write_text
 
 RATE = 24_000  # of the recordings as they are judged
@@ -83,7 +84,7 @@ def scored(
                 table.heard(own)
                 | table.gap(own, ceiling)
                 | table.alike(own, recordings)
-                | table.guarded(own)
+                | {"guards stepped in": speech.interventions(own)}
                 | table.made(training)
             )
     losses = {name: cells for name, cells in losses.items() if cells}

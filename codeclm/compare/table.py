@@ -10,6 +10,7 @@ from codeclm.compare.cells import Training
 from codeclm.evaluation import hard, stats
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.stats import Interval
+from codeclm.evaluation.tables import column
 
 Cells = dict[str, str]
 
@@ -91,20 +92,6 @@ def diagnosis(rows: Sequence[Row]) -> Cells:
         for name, own in groups.items()
         if own
     }
-
-
-def guarded(rows: Sequence[Row]) -> Cells:
-    """How often the guards stepped in."""
-    total: Counter[str] = Counter()
-    for row in rows:
-        total.update(json.loads(row["interventions"] or "{}"))
-    kinds = ", ".join(f"{kind} {count}" for kind, count in total.most_common())
-    return {"guards stepped in": kinds or "never"}
-
-
-def column(rows: Sequence[Row], name: str) -> list[float]:
-    """Numbers of a column."""
-    return [float(row[name]) for row in rows]
 
 
 def points(found: Interval) -> str:

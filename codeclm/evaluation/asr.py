@@ -7,7 +7,7 @@ beam of five, so the same sound gives the same words.
 import hashlib
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -197,17 +197,22 @@ def _both(reference: str, hypothesis: str, language: str, accents: bool) -> tupl
     return reference, normalize_text(hypothesis, language, accents=accents)
 
 
+def usual(languages: Iterable[str]) -> str:
+    """The recognizer of a set: `tiny.en` if it is all English, else `base`."""
+    english = all(language.split("-")[0] == "en" for language in languages)
+    return "tiny.en" if english else "base"
+
+
 def word_error_rate(said: Sequence[tuple[Path, str, str]]) -> float:
     """Word errors a word of sound files, each with the text it should say and its language.
 
-    English is heard by `tiny.en`, a set with any other language by `base`.
+    The `usual` recognizer listens.
 
     Raises:
         ImportError: the extra `eval` is missing.
         ValueError: no Whisper at hand, or nothing to compare with.
     """
-    english = all(language.split("-")[0] == "en" for _, _, language in said)
-    recognizer = _recognizer("tiny.en" if english else "base")
+    recognizer = _recognizer(usual(language for _, _, language in said))
     found = []
     for path, text, language in said:
         wav = audio.read(path, SAMPLE_RATE)[0].numpy()

@@ -180,8 +180,7 @@ def _run(plan: Plan, progress: Progress) -> Measured:
 def _recognizer(asked: str | None, utterances: Sequence[Utterance]) -> asr.ASR | None:
     if asked == NO_ASR:
         return None
-    english = all(base(u.language) == "en" for u in utterances)
-    return _load_asr(asked or ("tiny.en" if english else "base"))
+    return _load_asr(asked or asr.usual(u.language for u in utterances))
 
 
 _load_asr = cache(asr.load_asr)

@@ -6,7 +6,7 @@ its ceilings, and two different speakers, which are the floor of similarity.
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -234,6 +234,14 @@ def of_model(
     for number, (name, text) in enumerate(items.hard):
         _, voice = items.sentences[number % len(items.sentences)]
         yield ("hard", kind, name), partial(row, text, voice, "en", name)
+
+
+def interventions(rows: Iterable[Row]) -> str:
+    """How often guards stepped in, by kind."""
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update(json.loads(row["interventions"] or "{}"))
+    return ", ".join(f"{kind} {count}" for kind, count in total.most_common()) or "never"
 
 
 def _fidelity(original: Tensor, wav: Tensor, rate: int) -> Row:

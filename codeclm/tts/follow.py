@@ -88,6 +88,20 @@ def follow(
     return ways[0].spent[:count]
 
 
+def sounding(spent: Sequence[int], frames: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which token sounds in each of these frames [...], and since how many of them.
+
+    Args:
+        spent: frames that each token lasts.
+        frames: numbers of frames; past the end there is no token, which is written -1, of age 0.
+    """
+    ends = np.cumsum(spent)
+    token = np.searchsorted(ends, frames, side="right")
+    past = token == len(ends)
+    age = frames - (ends - spent)[np.minimum(token, len(ends) - 1)]
+    return np.where(past, -1, token), np.where(past, 0, age)
+
+
 def _branch(ways: Sequence[Way], chances: Sequence[float], count: int, left: int) -> list[Way]:
     """The best way to each place that is possible after a frame, the best first.
 

@@ -175,8 +175,7 @@ class TTS:
         """Says a text, yielding sound [n] as soon as it is known; arguments as `speak`."""
         guards = guards or Guards()
         counts: Counter[str] = Counter() if interventions is None else interventions
-        said = (Said(self.tokenizer.encode(p.text, language), p.pause) for p in parts(text))
-        talk = self.talk(said, voice, sampling, seed, guards, counts)
+        talk = self.talk(self._said(text, language), voice, sampling, seed, guards, counts)
         mouth, engine = Mouth(self.sound, guards, counts), Engine(self.network)
         engine.add(talk)
         with ThreadPoolExecutor(1) as beside:  # sounds a chunk while the next frames are drawn
@@ -221,10 +220,7 @@ class TTS:
                 while waiting and len(engine.talks) < together:
                     number, request = waiting.pop()
                     counts: Counter[str] = Counter()
-                    said = (
-                        Said(self.tokenizer.encode(part.text, language), part.pause)
-                        for part, language in ((p, request.language) for p in parts(request.text))
-                    )
+                    said = self._said(request.text, request.language)
                     talk = self.talk(said, request.voice, sampling, request.seed, guards, counts)
                     engine.add(talk)
                     mouth = Mouth(self.sound, guards, counts)
@@ -237,6 +233,11 @@ class TTS:
                     way = under_way.pop(talk)
                     done[way.number] = beside.submit(way.close, self.sample_rate)
         return [done[number].result() for number in range(len(requests))]
+
+    def _said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
+        """The sentences of a text, as they come."""
+        for part in parts(text):
+            yield Said(self.tokenizer.encode(part.text, language), part.pause)
 
     def talk(
         self,

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from codeclm.codecs.base import CodecSpec
-from codeclm.codecs.embedding import EMPTY, CodeEmbedding
+from codeclm.codecs.base import EMPTY, CodecSpec
+from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Attention, attention_kernel, check_heads, llama
 from codeclm.tts.cell import CellConfig, make_head, make_layout
 from codeclm.tts.latents import FrameStates, PatchReader

@@ -1,5 +1,6 @@
 """A model in torch, as the engine needs it: its networks, and the codec that sounds them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +19,14 @@ from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Decoder
 from codeclm.tts.draw import Draw
 from codeclm.tts.flops import step_weights
-from codeclm.tts.follow import follow
+from codeclm.tts.follow import follow, sounding
 from codeclm.tts.generate import TTS
 from codeclm.tts.heads import DepthHead
 from codeclm.tts.model import OLDEST, ModelConfig, SpeechLM
 from codeclm.tts.past import Past
 from codeclm.tts.pretrained import Backbone, make_decoder
 from codeclm.tts.sampling import Sampling
-from codeclm.tts.voice import Voice
+from codeclm.tts.voice import Voice, stock_voices
 
 Array = NDArray[Any]
 
@@ -88,20 +89,14 @@ class TorchNetwork:
         model, layout = self.model, self.model.layout
         slots = layout.pack(torch.from_numpy(tokens)[None])
         before = F.pad(slots[:, :-1], (0, 0, 1, 0), value=layout.before)
-        step = torch.arange(slots.shape[1])
+        steps = np.arange(slots.shape[1])
         heard: Tensor = model.silent
         if ids and not self.streamed:
             self.read(self.text(ids), cache)
         elif ids and layout.patch == 1:
-            durations = torch.tensor(follow(self, ids, tokens))
-            begins = durations.cumsum(0) - durations
-            frame = step // layout.period
-            inside = frame < tokens.shape[1]
-            token = torch.full_like(frame, -1)
-            token[inside] = torch.arange(len(durations)).repeat_interleave(durations)[frame[inside]]
-            age = (frame - begins[token]).clamp(min=0)
-            heard = model.text_at(self.text(ids), token, age)
-        self.decoder(model.said(before, step[None]) + heard, cache)
+            places = sounding(follow(self, ids, tokens), steps // layout.period)
+            heard = model.text_at(self.text(ids), *map(torch.from_numpy, places))
+        self.decoder(model.said(before, torch.from_numpy(steps)[None]) + heard, cache)
 
     @torch.inference_mode()
     def read(self, text: Tensor, cache: Any) -> None:
@@ -164,7 +159,7 @@ class TorchNetwork:
         hidden = state.hidden
         if list(rows) != list(range(len(hidden))):
             hidden = hidden[list(rows)]
-        kind = torch.float32 if self.model.layout.before != self.model.layout.before else torch.long
+        kind = torch.float32 if math.isnan(self.marks[0]) else torch.long
         slots = torch.tensor(marks, dtype=kind).expand(len(rows), -1)
         draw = Draw(how, pasts)
         drawn = self.model.head.sample(hidden, slots, torch.tensor(streams), draw)
@@ -231,11 +226,7 @@ def load(name: str | Path, codec: str | Path | None = None) -> TTS:
     spec = CodecSpec.from_dict(saved.meta["codec"])
     speaks = codec_of(spec, codec, f"{name} was trained on")
     config = ModelConfig(**saved.config)
-    voices = {
-        path.name.removesuffix(".voice.safetensors"): Voice.load(path)
-        for path in sorted((saved.folder / "voices").glob("*.voice.safetensors"))
-    }
-    return speaker(config, speaks, saved.weights(), saved.meta, voices)
+    return speaker(config, speaks, saved.weights(), saved.meta, stock_voices(saved.folder))
 
 
 def speaker(

@@ -20,6 +20,7 @@ from codeclm.codecs.base import Codec, CodecSpec
 if TYPE_CHECKING:  # voice files are read without torch; only making a voice needs it
     from torch import Tensor
 
+SUFFIX = ".voice.safetensors"
 SHORTEST, LONGEST = 1.0, 8.0  # seconds of speech
 QUIET = -50.0  # dB below full scale, under which a reference is silence
 LOUD, PEAK = -19.5, 0.95  # dB of speech that a reference is brought to, and its highest peak
@@ -155,6 +156,14 @@ class Voice:
                 f"{where} was made for codec {self.codec} {self.fingerprint}, this model speaks "
                 f"{spec.name} {spec.fingerprint}: make the voice again with this model"
             )
+
+
+def stock_voices(folder: Path) -> dict[str, Voice]:
+    """The voices that come with a model, by name."""
+    return {
+        path.name.removesuffix(SUFFIX): Voice.load(path)
+        for path in sorted((folder / "voices").glob(f"*{SUFFIX}"))
+    }
 
 
 def levels(wav: "Tensor", rate: int) -> "Tensor":

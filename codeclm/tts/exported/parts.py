@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from codeclm.codecs.embedding import EMPTY, END, CodeEmbedding
+from codeclm.codecs.base import EMPTY, END
+from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.codecs.levels import code_to_levels, level_to_point
 from codeclm.tts.backbone import Sizes
 from codeclm.tts.exported.graph import Graph

@@ -14,22 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.codecs.base import CodecSpec
+from codeclm.codecs.base import EMPTY, END, CodecSpec
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.exported.draw import Draw, cost, make_head, scores_of
 from codeclm.tts.exported.memory import Cache, Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
-from codeclm.tts.follow import follow
+from codeclm.tts.follow import follow, sounding
 from codeclm.tts.generate import TTS
 from codeclm.tts.grid import Grid
 from codeclm.tts.past import Past
 from codeclm.tts.sampling import Sampling
-from codeclm.tts.voice import Voice
+from codeclm.tts.voice import stock_voices
 
 Array = NDArray[Any]
 
 GRAPHS, FACTS = "onnx", "graphs.json"
-EMPTY, END = -1, -2  # as `codecs.embedding` has them
 
 
 @dataclass
@@ -92,18 +91,15 @@ class OnnxNetwork:
         return self.memory.part(cache, rows)
 
     def hear(self, tokens: Array, cache: Cache, ids: Sequence[int] = ()) -> None:
-        slots, count = self.pack(tokens), tokens.shape[1]
+        slots = self.pack(tokens)
         token = np.full(len(slots), -1)
         age, text = np.zeros_like(token), self.silent[None]
         if ids and not self.streamed:
             self.read(self.text(ids), cache)
         elif ids and self.grid.patch == 1:
             text = self.text(ids)
-            durations: Array = np.array(follow(self, ids, tokens))
-            frame = np.arange(len(slots)) // self.grid.period
-            inside = frame < count
-            token[inside] = np.arange(len(durations)).repeat(durations)[frame[inside]]
-            age = (frame - (durations.cumsum() - durations)[token]).clip(0)
+            frames = np.arange(len(slots)) // self.grid.period
+            token, age = sounding(follow(self, ids, tokens), frames)
         before = np.full_like(slots, self.marks[0])
         before[1:] = slots[:-1]
         heard = self._heard([text] * len(slots), token, age)
@@ -226,11 +222,8 @@ def load(folder: Path) -> TTS:
     noise = np.load(folder / GRAPHS / "noise.npy").astype(np.float32)
     spec = CodecSpec.from_dict(meta["codec"])
     sound = OnnxSound(spec, facts["sound"], graphs["sound"], noise, meta.get("scale"), lies)
-    voices = {
-        path.name.removesuffix(".voice.safetensors"): Voice.load(path)
-        for path in sorted((folder / "voices").glob("*.voice.safetensors"))
-    }
-    return TTS(network, sound, load_tokenizer(meta["tokenizer"]), voices, meta)
+    tokenizer = load_tokenizer(meta["tokenizer"])
+    return TTS(network, sound, tokenizer, stock_voices(folder), meta)
 
 
 def config_mark(folder: Path) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from codeclm.codecs.base import Stream
-from codeclm.codecs.embedding import EMPTY, CodeEmbedding
+from codeclm.codecs.base import EMPTY, Stream
+from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Sizes
 from codeclm.tts.draw import Draw
 from codeclm.tts.heads.base import Head

@@ -4,7 +4,7 @@ A layout knows no network. It packs matrices [B, K, T] into slots [B, S, C], unp
 says after which step which frames are complete. Heads (`tts.heads`) say how a step is drawn.
 """
 
-from codeclm.codecs.embedding import EMPTY, END
+from codeclm.codecs.base import EMPTY, END
 from codeclm.tts.layouts.base import Layout
 from codeclm.tts.layouts.coarse_first import CoarseFirst
 from codeclm.tts.layouts.delay import Delay

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeclm.codecs.embedding import EMPTY, END
+from codeclm.codecs.base import EMPTY, END
 from codeclm.tts.grid import Grid
 
 
