@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from codeclm.codecs import Stream
-from codeclm.codecs.embedding import EMPTY, END, CodeEmbedding
+from codeclm.codecs.base import EMPTY, END
+from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Sizes
 from codeclm.tts.draw import Draw
 from codeclm.tts.heads.classes import Classes
