@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from codeclm import audio
-from codeclm.evaluation.minimal_pairs import LIST, read_pairs
+from codeclm.codec_study.minimal_pairs import LIST, read_pairs
 from codeclm.files import write_text
 
 ESPEAK = ("f1", "f3", "m1", "m7")

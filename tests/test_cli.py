@@ -675,7 +675,7 @@ def test_bench_mistakes(run: Run, args: list[str], part: str) -> None:
 
 
 def test_bench_answers_with_the_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from codeclm.evaluation import bench, bench_report
+    from codeclm.codec_study import bench, bench_report
 
     plans = []
     monkeypatch.setattr(bench, "run", lambda plan, progress: plans.append(plan))

@@ -40,19 +40,18 @@ def mistake(result: Result) -> str:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, asked: list[Any]) -> None:
     """A module whose function `name` keeps what it is asked and prints what libraries print."""
-    import codeclm.evaluation
+    from codeclm import codec_study
+    from codeclm.codec_study import probe_bench
 
     def work(plan: Any, *_: Any) -> str:
         print("a library talks")
         asked.append(plan)
         return "the summary"
 
-    from codeclm.evaluation import probe_bench
-
     monkeypatch.setattr(probe_bench, "Plan", lambda *args: args)
     fake = SimpleNamespace(Plan=lambda *args: args, **{name: work})
-    monkeypatch.setitem(sys.modules, f"codeclm.evaluation.{module}", fake)
-    monkeypatch.setattr(codeclm.evaluation, module, fake, raising=False)
+    monkeypatch.setitem(sys.modules, f"codeclm.codec_study.{module}", fake)
+    monkeypatch.setattr(codec_study, module, fake, raising=False)
 
 
 def test_probe(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ def test_probe(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_minimal_pairs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from codeclm.evaluation.minimal_pairs import LIST
+    from codeclm.codec_study.minimal_pairs import LIST
 
     asked: list[Any] = []
     stand_in(monkeypatch, "pair_study", "run", asked)

@@ -194,7 +194,7 @@ def codec_bench(
     counts = {name: _count(n, "--items") for name, n in map(_named, items or [])}
     if unknown := set(counts) - {*sets, ""}:
         raise ValueError(f"--items {unknown.pop()}: no such set (known: {', '.join(sets)})")
-    from codeclm.evaluation import bench, bench_report
+    from codeclm.codec_study import bench, bench_report
 
     plan = bench.Plan(
         codecs=tuple(names), data=sets, out=out, items=counts, asr=asr,

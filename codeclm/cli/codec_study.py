@@ -33,8 +33,8 @@ def codec_probe(
 ) -> None:
     """Show what each codebook carries: words, voice, melody or sound."""
     check_input(data, "manifest")
-    from codeclm.evaluation import codec_probe
-    from codeclm.evaluation.probe_bench import Plan
+    from codeclm.codec_study import codec_probe
+    from codeclm.codec_study.probe_bench import Plan
 
     plan = Plan(codec, data, out, items, swaps, alignment, frames, asr, seed)
     with quiet_stdout():
@@ -61,7 +61,7 @@ def codec_minimal_pairs(
         check_input(pairs, "list of pairs")
     if not audio.exists():
         raise ValueError(f"recordings {audio}: no such file or folder")
-    from codeclm.evaluation import minimal_pairs, pair_study
+    from codeclm.codec_study import minimal_pairs, pair_study
 
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out, sound)
@@ -90,7 +90,7 @@ def codec_listen(
     if out.suffix != ".html":
         raise ValueError(f"{out}: a page ends in .html")
     from codeclm.audio import check_folder
-    from codeclm.evaluation import listen_page, minimal_pairs
+    from codeclm.codec_study import listen_page, minimal_pairs
     from codeclm.files import write_text
 
     check_folder(out)
@@ -110,7 +110,7 @@ def codec_listen_score(
     as_json: Json = False,
 ) -> None:
     """Score the answers of a listening test."""
-    from codeclm.evaluation import listen_score
+    from codeclm.codec_study import listen_score
 
     found = listen_score.tables(listen_score.read_answers(answers))
     if as_json:
@@ -140,7 +140,7 @@ def codec_pick(
     as_json: Json = False,
 ) -> None:
     """Rank the codecs for a task, and say why."""
-    from codeclm.evaluation import codec_facts, pick
+    from codeclm.codec_study import codec_facts, pick
 
     if task not in pick.TASKS:
         raise ValueError(f"no task {task!r}: choose one of {', '.join(pick.TASKS)}")

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from codeclm import checkpoint, files
+from codeclm.codec_study import codec_probe, probe_bench
+from codeclm.codec_study.probe_bench import Plan
 from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
 from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
 from codeclm.codecs.house.bottlenecks.vae import VAEConfig
@@ -16,8 +18,6 @@ from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.corpus import read_manifest
 from codeclm.data_prep import shards
 from codeclm.data_prep.text import Phonemes, ipa_units
-from codeclm.evaluation import codec_probe, probe_bench
-from codeclm.evaluation.probe_bench import Plan
 
 SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 

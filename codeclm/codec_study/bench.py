@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from codeclm.codec_study import samples, scores, systems
 from codeclm.corpus import Utterance, read_audio, read_manifest, sound_info
-from codeclm.evaluation import asr, codebooks, samples, scores, systems
+from codeclm.evaluation import asr, codebooks
 from codeclm.evaluation.items import Results, Row, base, shuffled
 
 RECORDINGS = "recordings"

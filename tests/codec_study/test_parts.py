@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from codeclm.codec_study.parts import corrupt, parts, swap
 from codeclm.codecs import CodecSpec, Stream
 from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
 from codeclm.codecs.house.bottlenecks.fsq import FSQConfig
 from codeclm.codecs.house.bottlenecks.vae import VAEConfig
 from codeclm.codecs.house.codec import HouseCodec
 from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
-from codeclm.evaluation.parts import corrupt, parts, swap
 
 SIDE = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 

@@ -7,7 +7,7 @@ a few lines each; `TASKS` says which count where. docs/choosing-a-codec.md is th
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codeclm.evaluation.codec_facts import Candidate
+from codeclm.codec_study.codec_facts import Candidate
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 from codeclm import audio
-from codeclm.evaluation import listen_page, listen_score
-from codeclm.evaluation.listen_page import ANCHOR, REFERENCE, Plan
-from codeclm.evaluation.minimal_pairs import LIST
+from codeclm.codec_study import listen_page, listen_score
+from codeclm.codec_study.listen_page import ANCHOR, REFERENCE, Plan
+from codeclm.codec_study.minimal_pairs import LIST
 
 
 def test_the_anchor_is_that_of_the_standard() -> None:

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from codeclm.codec_study.bench import RECORDINGS, Measured
 from codeclm.evaluation import trust
-from codeclm.evaluation.bench import RECORDINGS, Measured
 from codeclm.evaluation.items import Row, base
 from codeclm.evaluation.tables import column
 

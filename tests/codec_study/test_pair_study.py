@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from codeclm import audio
-from codeclm.evaluation import pair_study
-from codeclm.evaluation.pair_study import Plan
+from codeclm.codec_study import pair_study
+from codeclm.codec_study.pair_study import Plan
 
 RATE = 24_000
 

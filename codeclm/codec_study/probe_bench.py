@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codeclm.codec_study.parts import parts
 from codeclm.codecs import load_codec
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation import asr, pitch, speaker
 from codeclm.evaluation.items import RATE, at_16k, shuffled
-from codeclm.evaluation.parts import parts
 
 SHORTEST, LONGEST = 1.5, 8.0  # seconds of the clips that are taken
 

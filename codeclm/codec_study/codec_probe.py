@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 
+from codeclm.codec_study import study
+from codeclm.codec_study.parts import corrupt, swap
+from codeclm.codec_study.probe_bench import Bench, Plan, original, seconds_of
 from codeclm.corpus import Utterance
-from codeclm.evaluation import audio_metrics, pitch, probe, speaker, stats, study
+from codeclm.evaluation import audio_metrics, pitch, probe, speaker, stats
 from codeclm.evaluation.items import Key, Results, Row
-from codeclm.evaluation.parts import corrupt, swap
-from codeclm.evaluation.probe_bench import Bench, Plan, original, seconds_of
 from codeclm.evaluation.tables import Cell, Table, figure, mean, plain, rate
 
 COLUMNS = (

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from codeclm import load_codec
+from codeclm.codec_study.vectors import vectors
 from codeclm.codecs.levels import code_to_levels, level_to_point
-from codeclm.evaluation.vectors import vectors
 
 
 @pytest.fixture(scope="module")

@@ -24,15 +24,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeclm.codec_study import study
+from codeclm.codec_study.minimal_pairs import Pair, read_pairs
+from codeclm.codec_study.vectors import vectors
 from codeclm.codecs import YARDSTICKS, load_codec
 from codeclm.codecs.house.features import SAMPLE_RATE, log_mel
 from codeclm.codecs.published.opus import Opus
 from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.evaluation import abx, stats, study
+from codeclm.evaluation import abx, stats
 from codeclm.evaluation.items import Key, Results, Row
-from codeclm.evaluation.minimal_pairs import Pair, read_pairs
 from codeclm.evaluation.tables import Cell, Table, figure
-from codeclm.evaluation.vectors import vectors
 
 COLUMNS = ("part", "kind", "id", "contrast", "error", "recordings", "voices")
 RECORDINGS, SOUND = "recordings", " sound"

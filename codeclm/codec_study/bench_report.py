@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from codeclm.evaluation import samples, scores, summary
-from codeclm.evaluation.bench import RECORDINGS, Measured
+from codeclm.codec_study import samples, scores, summary
+from codeclm.codec_study.bench import RECORDINGS, Measured
+from codeclm.codec_study.standing import Standing
 from codeclm.evaluation.page import Sample, page
-from codeclm.evaluation.standing import Standing
 from codeclm.files import write_text
 
 TITLE = "Codecs, measured"

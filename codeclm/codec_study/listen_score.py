@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from codeclm.codec_study.listen_page import REFERENCE
 from codeclm.evaluation import stats
-from codeclm.evaluation.listen_page import REFERENCE
 from codeclm.evaluation.tables import Cell, Table, figure, plain
 
 COLUMNS = ("listener", "kind", "item", "system", "value", "about", "seconds")

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from codeclm import audio, checkpoint
+from codeclm.codec_study import bench, bench_report, scores, summary, systems
 from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
 from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
 from codeclm.codecs.house.bottlenecks.vae import VAEConfig
 from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.codecs.published import weights
 from codeclm.corpus import read_manifest
-from codeclm.evaluation import bench, bench_report, scores, summary, systems
 
 SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 HINDI, URDU = "भारत एक बड़ा देश है", "بھارت ایک بڑا دیش ہے"

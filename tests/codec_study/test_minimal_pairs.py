@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from codeclm.codec_study.minimal_pairs import LIST, Pair, difference, read_pairs
 from codeclm.data_prep.espeak import phonemize
-from codeclm.evaluation.minimal_pairs import LIST, Pair, difference, read_pairs
 
 PAIRS = read_pairs(LIST)
 

@@ -5,10 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from codeclm.evaluation import phonemes, scores, stats
-from codeclm.evaluation.bench import CODEBOOKS, RECORDINGS
+from codeclm.codec_study import scores
+from codeclm.codec_study.bench import CODEBOOKS, RECORDINGS
+from codeclm.codec_study.standing import Group, Standing
+from codeclm.evaluation import phonemes, stats
 from codeclm.evaluation.items import Row
-from codeclm.evaluation.standing import Group, Standing
 from codeclm.evaluation.tables import Cell, Chart, Point, Table, column, figure, mean, plain, rate
 
 ABSENT = "weights not present"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
+from codeclm.codec_study import scores
 from codeclm.codecs.published.opus import Opus
 from codeclm.corpus import Utterance
-from codeclm.evaluation import scores, spectrogram
+from codeclm.evaluation import spectrogram
 from codeclm.evaluation.items import base
 
 KEPT = Opus("page", 32_000)  # small, and far better than what is compared

@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codeclm.audio import resample
+from codeclm.codec_study.minimal_pairs import read_pairs
 from codeclm.codecs import YARDSTICKS, load_codec
 from codeclm.codecs.published.opus import Opus
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation.items import shuffled
-from codeclm.evaluation.minimal_pairs import read_pairs
 
 PAGE = Path(__file__).with_name("listen_page.html")
 REFERENCE, ANCHOR, RECORDINGS = "reference", "anchor 3.5 kHz", "recordings"

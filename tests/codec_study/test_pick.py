@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from codeclm.codec_study import pick
+from codeclm.codec_study.codec_facts import Candidate, candidates, read_report
+from codeclm.codec_study.pick import TASKS, Ask, rank
 from codeclm.codecs import HOUSE, PUBLISHED, YARDSTICKS
-from codeclm.evaluation import pick
-from codeclm.evaluation.codec_facts import Candidate, candidates, read_report
-from codeclm.evaluation.pick import TASKS, Ask, rank
 
 PLAIN = Candidate(
     "plain", "rvq", 24_000, 25, 200, 2000, 80, 0, made_for=("speech",), measured={"pesq_wb": 2.6}

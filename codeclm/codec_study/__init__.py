@@ -1,0 +1,1 @@
+"""Which codec? They are measured side by side, probed, listened to, and chosen by stated rules."""
