@@ -5,7 +5,7 @@ the codec's frames. It is trained on the corpus itself in a minute or two (CTC, 
 a Viterbi search then gives every token at least one frame, in order, with no frame left over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -60,8 +60,11 @@ def train_aligner(
     steps: int,
     batch: int = 32,
     seed: int = 0,
+    begin: Mapping[str, Tensor] | None = None,
 ) -> tuple[Aligner, float]:
     """Trains the recognizer on token matrices and their text's ids; also returns its last loss.
+
+    With weights to `begin` with it goes on from them, in smaller steps.
 
     Utterances with hardly more frames than tokens are left out, and so is the longest quarter,
     which would fill the batches with padding.
@@ -73,9 +76,12 @@ def train_aligner(
     usable = usable[: max(1, len(usable) * 3 // 4)]
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    model = Aligner(spec, vocabulary)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    model, rate = Aligner(spec, vocabulary), 2e-3
+    if begin is not None:
+        model.load_state_dict({name: tensor.float() for name, tensor in begin.items()})
+        rate = 2e-4
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     recent = float("nan")
     with tqdm(range(steps), desc="aligner", unit="step", mininterval=5) as bar:
         for _ in bar:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from codeclm.data_prep.shards import read_header, read_shard
 from codeclm.files import write_tensors
 from codeclm.remote import AnyPath, local
 
+ALIGNER = "aligner.safetensors"  # beside the weights of a model
 MOST = 20_000  # utterances that an aligner is trained on, evenly spaced in the corpus
 
 
@@ -77,6 +79,7 @@ def time_texts(
     seed: int,
     engine: Engine = "local",
     workers: int | None = None,
+    begin: AnyPath | None = None,
 ) -> dict[str, Any]:
     """Writes the durations of all shards of tokens into a folder; what there is, stays.
 
@@ -90,17 +93,18 @@ def time_texts(
         seed: of the training.
         engine: as `spread` takes it.
         workers: likewise.
+        begin: an aligner of the same texts and tokens, to go on from.
 
     Returns:
         `unaligned`, the utterances without times, and `aligner_loss`.
     """
     made = {"text": texts.digest, "steps": steps, "seed": seed, "aligned": spec.fingerprint}
-    mark = json.dumps(made)
+    mark = json.dumps(made | ({"begin": header(begin)["loss"]} if begin is not None else {}))
     aligner = folder.with_name(f"{folder.name}.aligner.safetensors")
-    if not aligner.exists() or _header(aligner)["mark"] != mark:
+    if not aligner.exists() or header(aligner)["mark"] != mark:
         rows, ids = _sample(shards, scale, texts)
-        _train(aligner, mark, spec, texts.vocabulary, rows, ids, steps, seed)
-    loss = _header(aligner)["loss"]
+        _train(aligner, mark, spec, texts.vocabulary, rows, ids, steps, seed, begin)
+    loss = header(aligner)["loss"]
     parts = [
         Part(
             shard,
@@ -117,7 +121,7 @@ def time_texts(
     for _ in tqdm(done, desc="align", unit="shard", total=len(todo)):
         pass
     return {
-        "unaligned": sum(_header(part.path)["unaligned"] for part in parts),
+        "unaligned": sum(header(part.path)["unaligned"] for part in parts),
         "aligner_loss": round(loss, 4) if loss is not None else None,
     }
 
@@ -131,17 +135,33 @@ def _train(
     ids: list[Sequence[int]],
     steps: int,
     seed: int,
+    begin: AnyPath | None,
 ) -> None:
     """Writes an aligner, or, where there are too few frames for any, that there is none."""
     weights: dict[str, Tensor] = {}
     about: dict[str, Any] = {"mark": mark, "loss": None}
     try:
-        model, loss = train_aligner(spec, vocabulary, rows, ids, steps, seed=seed)
+        first = load_file(local(begin)) if begin is not None else None
+        model, loss = train_aligner(spec, vocabulary, rows, ids, steps, seed=seed, begin=first)
         about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": vocabulary}
         weights = model.state_dict()
     except NothingToAlign as error:
         print(f"{error}: a model of these data must read its text as a prefix")
     write_tensors(path, weights, {"made": json.dumps(about)})
+
+
+def copy_aligner(data: AnyPath, spec: CodecSpec, folder: Path) -> None:
+    """Puts the aligner of prepared tokens beside a model of them, in half precision.
+
+    One that was trained on the tokens of another codec stays where it is.
+    """
+    path = data / "durations" / f"{grid(spec)}.aligner.safetensors"
+    if not path.exists():
+        return
+    made = header(path)
+    if made["loss"] is not None and made["spec"]["fingerprint"] == spec.fingerprint:
+        weights = {name: tensor.half() for name, tensor in load_file(local(path)).items()}
+        write_tensors(folder / ALIGNER, weights, {"made": json.dumps(made)})
 
 
 def align_part(part: Part) -> None:
@@ -183,10 +203,11 @@ def _sample(
 
 
 def _is_done(part: Part) -> bool:
-    return part.path.exists() and bool(_header(part.path)["mark"] == part.mark)
+    return part.path.exists() and bool(header(part.path)["mark"] == part.mark)
 
 
-def _header(path: AnyPath) -> dict[str, Any]:
+def header(path: AnyPath) -> dict[str, Any]:
+    """What stands in a file of durations, or of an aligner."""
     with safe_open(local(path), "pt") as file:
         made: dict[str, Any] = json.loads(file.metadata()["made"])
     return made
@@ -194,7 +215,7 @@ def _header(path: AnyPath) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _load(path: AnyPath, mark: str) -> Aligner:
-    made = _header(path)
+    made = header(path)
     model = Aligner(CodecSpec.from_dict(made["spec"]), made["vocabulary"])
     model.load_state_dict(load_file(local(path)))
     return model.eval()

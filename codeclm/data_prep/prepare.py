@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from codeclm.codecs import CodecSpec, load_codec
+from codeclm.codecs import CodecSpec, codec_of, load_codec
 from codeclm.codecs.latents import Scale
 from codeclm.config import Config, load_config
 from codeclm.corpus import Utterance, read_manifest
 from codeclm.data_prep.distribute import Engine
 from codeclm.data_prep.durations import Texts, grid, time_texts
+from codeclm.data_prep.further import Further
 from codeclm.data_prep.report import summary, survey, usage, write_report
 from codeclm.data_prep.shards import Precision, read_shard
 from codeclm.data_prep.splits import Splits, leaks, split
@@ -45,6 +46,8 @@ class Preparation(Config):
         manifest: path or URL of the corpus: JSON lines, or whatever `codeclm.corpus` reads.
         codec: name, folder or hub name.
         codecs: several, instead of `codec`.
+        model: a finished speech model that will be trained further: tokenizer, codec and scale are
+            taken from it, and the aligner begins as its own.
         out: folder of the prepared corpus, path or URL.
         tokenizer: `phonemes`, `sentencepiece`, `bytes` or `pretrained`.
         pretrained: hub name or folder of the LLM whose tokenizer `pretrained` is.
@@ -65,6 +68,7 @@ class Preparation(Config):
     manifest: Named
     codec: str | None = None
     codecs: tuple[str, ...] = ()
+    model: str | None = None
     out: Named
     tokenizer: str = "phonemes"
     pretrained: str | None = None
@@ -86,6 +90,7 @@ class Preparation(Config):
 def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPath:
     """Prepares the corpus; returns the folder."""
     config = load_config(Preparation, config_path, overrides)
+    model = Further.of(config.model) if config.model else None
     utterances = read_manifest(config.manifest)
     if config.splits is not None:
         utterances = split(utterances, config.splits)
@@ -101,8 +106,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
             f"{out} was prepared by an earlier version: it can be trained on as it is; give "
             "another `out` to prepare anew"
         )
-    codecs = _codecs(config)
-    tokenizer, ids, skipped = _texts(config, utterances)
+    codecs = _codecs(config, model)
+    tokenizer, ids, skipped = _texts(config, utterances, model)
     fit = [u for u in utterances if u.id in ids]
     check_skipped(skipped, len(utterances))
     rows = (
@@ -117,7 +122,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
         "align_steps": config.align_steps,
         "train_split": config.train_split,
         "seed": config.seed,
-    }
+    } | ({"model": model.fingerprint} if model else {})
     before = _before(out, made_with)
     write_text(out / "text.jsonl", text)
     write_text(out / "tokenizer.json", json.dumps(tokenizer.state(), ensure_ascii=False))
@@ -127,7 +132,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
     kept = [u for u in fit if u.id not in skipped]
 
     vocabulary, spoken = len(tokenizer.tokens), ids
-    if config.tokenizer == "pretrained":
+    if isinstance(tokenizer, Pretrained):
         vocabulary, spoken = _used(ids)
     trained = [u.id for u in kept if u.split == config.train_split]
     texts = Texts(spoken, vocabulary, trained, digest)
@@ -135,7 +140,7 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
     for i, (name, (_, spec)) in enumerate(codecs.items()):
         if name not in done:
             shards = [part.targets[i].path for part in parts]
-            done[name] = _finish(config, out, shards, spec, texts, done.values())
+            done[name] = _finish(config, out, shards, spec, texts, done.values(), model)
     if done == before:
         print(f"{len(kept)} utterances, as before; {out}")
         return out
@@ -151,9 +156,14 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
     return out
 
 
-def _codecs(config: Preparation) -> dict[str, tuple[str, CodecSpec]]:
+def _codecs(config: Preparation, model: Further | None) -> dict[str, tuple[str, CodecSpec]]:
     """The codecs by name: what was given, and what it is."""
     given = config.codecs or ((config.codec,) if config.codec else ())
+    if model is not None:
+        if len(given) > 1:
+            raise ValueError(f"{model.name} speaks one codec: leave out `codecs`")
+        codec = codec_of(model.spec, config.codec, f"{model.name} was trained on")
+        return {model.spec.name: (config.codec or model.spec.name, codec.spec)}
     if not given:
         raise ValueError("no codec to prepare the corpus with: give `codec`, or several `codecs`")
     found: dict[str, tuple[str, CodecSpec]] = {}
@@ -181,7 +191,7 @@ def _before(out: AnyPath, made_with: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 def _texts(
-    config: Preparation, utterances: list[Utterance]
+    config: Preparation, utterances: list[Utterance], model: Further | None
 ) -> tuple[Tokenizer, dict[str, list[int]], dict[str, str]]:
     """The tokenizer, the tokens of every text that has some, and why others have none."""
     tokenizer: Tokenizer
@@ -192,6 +202,8 @@ def _texts(
         )
     skipped: dict[str, str] = {}
     how = config.normalize
+    if model is not None:
+        return model.tokenizer, _each(utterances, skipped, _reader(model.tokenizer)), skipped
     if config.tokenizer == "phonemes":
         ipa = _each(utterances, skipped, lambda u: u.phonemes or phonemize(u.text, u.language, how))
         tokenizer = phonemes = Phonemes.build(ipa.values(), how)
@@ -209,11 +221,18 @@ def _texts(
         raise ValueError(
             f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, pretrained"
         )
-    return (
-        tokenizer,
-        _each(utterances, skipped, lambda u: tokenizer.encode(u.text, u.language)),
-        skipped,
-    )
+    return tokenizer, _each(utterances, skipped, _reader(tokenizer)), skipped
+
+
+def _reader(tokenizer: Tokenizer) -> Callable[[Utterance], list[int]]:
+    """What makes ids of an utterance, by its phonemes if it has some and they are read."""
+
+    def read(utterance: Utterance) -> list[int]:
+        if utterance.phonemes and isinstance(tokenizer, Phonemes):
+            return tokenizer.encode_ipa(utterance.phonemes, utterance.language)
+        return tokenizer.encode(utterance.text, utterance.language)
+
+    return read
 
 
 def _each(
@@ -256,10 +275,11 @@ def _finish(
     spec: CodecSpec,
     texts: Texts,
     known: Iterable[dict[str, Any]],
+    model: Further | None,
 ) -> dict[str, Any]:
     """Times the texts in frames of a codec, unless it was done; what the report says of it."""
-    scale = None
-    if spec.latent_dims:
+    scale = model.scale if model else None
+    if spec.latent_dims and scale is None:
         chosen = set(texts.trained)
         scale = Scale.measure(
             matrix.float()
@@ -280,6 +300,7 @@ def _finish(
             config.seed,
             config.engine,
             config.workers,
+            model.aligner if model else None,
         )
     return {
         "tokens": f"tokens/{plain(spec.name)}",

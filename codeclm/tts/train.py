@@ -23,6 +23,7 @@ from torch import Tensor
 from codeclm import checkpoint
 from codeclm.codecs import HOUSE, Codec, CodecSpec, codec_of
 from codeclm.config import Config, load_config
+from codeclm.data_prep.durations import copy_aligner
 from codeclm.data_prep.shards import Prepared, read_prepared
 from codeclm.learner import Learner
 from codeclm.remote import Named
@@ -45,7 +46,7 @@ class TtsTraining(Config):
         data: folder that `codeclm prep` wrote, path or URL.
         tokens: the codec whose tokens to learn, where the folder has those of several.
         out: folder of the run; the finished model is its sub-folder `final`.
-        init: a finished model of the same sizes to begin with.
+        init: a finished model of the same sizes to begin with, by name or folder.
         sampling: how the finished model draws codes when nobody says otherwise.
         batch: sequences at a time, each of at most `frames` codec frames.
         accumulate: batches that each process adds up in a step, all counting alike.
@@ -70,7 +71,7 @@ class TtsTraining(Config):
     data: Named
     tokens: str | None = None
     out: Path
-    init: Path | None = None
+    init: str | None = None
     model: ModelConfig = ModelConfig()
     sampling: Sampling = Sampling()
     steps: int = 4000
@@ -212,6 +213,7 @@ def run(
         finished = bare.folded(learner.weights())
         final = run.finish(finished, sizes, _about(config, prepared, reached, llm))
     if run.main:
+        copy_aligner(config.data, spec, final)
         name = unit(spec)
         print(f"{config.name}: dev {name} {reached[f'dev_{name}']:.4g}; {final}")
     return final

@@ -1,0 +1,53 @@
+"""What a finished speech model asks of the data that it is trained further on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeclm import checkpoint
+from codeclm.codecs import CodecSpec
+from codeclm.codecs.latents import Scale
+from codeclm.data_prep.durations import ALIGNER, header
+from codeclm.data_prep.text import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Further:
+    """A finished model, as far as its data are concerned.
+
+    Attributes:
+        name: folder or name.
+        spec: of its codec.
+        scale: of its latents.
+        aligner: what timed the texts that it was trained on, if its folder has that.
+        fingerprint: of its weights.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    spec: CodecSpec
+    scale: Scale | None
+    aligner: Path | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, name: str) -> "Further":
+        """Reads the folder of a model.
+
+        Raises:
+            ValueError: there is none, or it does not speak.
+        """
+        saved = checkpoint.load(name)
+        if saved.meta.get("kind") != "tts":
+            raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
+        spec = CodecSpec.from_dict(saved.meta["codec"])
+        tokenizer = load_tokenizer(saved.meta["tokenizer"])
+        aligner = saved.folder / ALIGNER
+        fits = aligner.exists() and header(aligner)["vocabulary"] == len(tokenizer.tokens)
+        return cls(
+            name,
+            tokenizer,
+            spec,
+            Scale(**saved.meta["scale"]) if "scale" in saved.meta else None,
+            aligner if fits else None,
+            checkpoint.fingerprint(saved.tensors),
+        )
