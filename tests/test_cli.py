@@ -79,6 +79,7 @@ class FakeVoice:
 @dataclass
 class FakeTTS:
     codec: str = "the codec"
+    meta: dict[str, str] = field(default_factory=lambda: {"name": "test"})
     sampling: Sampling = field(default_factory=Sampling)
     voices: dict[str, FakeVoice] = field(
         default_factory=lambda: {name: FakeVoice(name) for name in ("anna", "bo")}
@@ -141,9 +142,9 @@ def test_speak(run: Run, tts: FakeTTS) -> None:
 def test_speak_marks_the_file_as_synthetic(run: Run, tts: FakeTTS) -> None:
     import soundfile
 
-    run("speak", "Hello.", "--out", "a.flac")
+    run("speak", "Hello.", "--voice", "anna", "--seed", "7", "--out", "a.flac")
     with soundfile.SoundFile("a.flac") as file:
-        assert file.comment == "synthetic speech"
+        assert file.comment == "synthetic speech: model test, voice anna, seed 7"
         assert file.software.startswith(f"codeclm {codeclm.__version__}")
 
 
@@ -370,7 +371,7 @@ def test_voice_make(run: Run, tts: FakeTTS) -> None:
     assert run("voice", "make", "in/me.wav", "--out", "x.voice.safetensors") == (
         0,
         'x.voice.safetensors: try it with codeclm speak "Hello." --voice x.voice.safetensors\n',
-        "in/me.wav: it hums\n",
+        "in/me.wav: it hums\na voice is a person: use it only if its owner agreed\n",
     )
     assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec en"
     assert run("voice", "make", "in/me.wav")[0] == 0

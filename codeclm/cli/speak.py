@@ -98,7 +98,11 @@ def speak(
             guards=None if guards else _no_guards(),
             listener=_listener(language) if check else None,
         )
-        about = {"software": f"codeclm {codeclm.__version__}", "comment": "synthetic speech"}
+        who = f"model {tts.meta['name']}, voice {voice or 'stock'}, seed {speech.seed}"
+        about = {
+            "software": f"codeclm {codeclm.__version__}",
+            "comment": f"synthetic speech: {who}",
+        }
         audio.write(out, speech.wav, speech.sample_rate, about)
     if as_json:
         print_json(

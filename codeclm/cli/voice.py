@@ -43,6 +43,7 @@ def voice_make(
     voice.save(out)
     for doubt in voice.doubts:
         print(f"{ref}: {doubt}", file=sys.stderr)
+    print("a voice is a person: use it only if its owner agreed", file=sys.stderr)
     print(f'{out}: try it with codeclm speak "Hello." --voice {out}')
 
 
