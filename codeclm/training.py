@@ -7,12 +7,14 @@ Where accelerate has started several processes, all of them go through the same 
 writes, and what one alone notices (a signal, a loss that is not finite) they act on together.
 """
 
+import ctypes
 import json
 import math
 import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +36,16 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Tracker = Literal["tensorboard", "none"]
+
+
+def give_back() -> None:
+    """Returns free memory to the system, where the C library is glibc.
+
+    Sequences of ever other lengths leave gaps in its heap, which grew from 3 to 9 GB in an hour.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 class Part(Protocol):
@@ -129,6 +141,7 @@ class Run:
             torch.save(state | {"step": self.step, "seconds": self.seconds}, temporary)
             os.replace(temporary, self.folder / "resume.pt")
         self.processes.wait_for_everyone()
+        give_back()
 
     def steps(self, total: int, seed: int, label: str) -> Iterator[int]:
         """Yields the numbers of the steps still to do, seeding torch before each.
