@@ -20,6 +20,6 @@ codeclm prep configs/data/starter.yaml "manifest=$manifest" "codec=$codec" "out=
 codeclm train tts configs/tts/starter.yaml "data=$runs/data" "out=$runs/starter"
 
 # 3. Into the package, with a few voices of the training set.
-cp "$runs"/starter/final/{weights.safetensors,config.yaml,meta.json} codeclm/starter/tts/
+cp "$runs"/starter/final/{weights.safetensors,aligner.safetensors,config.yaml,meta.json} codeclm/starter/tts/
 python scripts/stock_voices.py --corpus "$manifest" --codec "$codec" --out codeclm/starter/tts/voices
 codeclm export starter --onnx
