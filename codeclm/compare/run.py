@@ -1,20 +1,22 @@
 """A comparison from end to end: `codeclm compare configs/compare/house.yaml --out runs/compare`.
 
 Cells that are not legal are listed with the reason, one that fails is recorded and the others go
-on. Whatever is finished is not done again.
+on. Whatever is finished is not done again, and the report tells of all that is.
 """
 
-from collections.abc import Sequence
+import shlex
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from codeclm.compare import table
-from codeclm.compare.cells import Comparison, Training, obstacle, spec_of, train, trainings
+from codeclm.compare import report, speed
+from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
+from codeclm.compare.cost import cost
 from codeclm.compare.scores import Scorer
+from codeclm.compare.table import Scored
 from codeclm.config import load_config
-from codeclm.evaluation import speech
-from codeclm.files import write_text
 
-RATE = 24_000  # of the recordings as they are judged
+NOT_YET = "not trained or scored yet"
 
 
 def run(
@@ -23,15 +25,17 @@ def run(
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
     score: bool = True,
-) -> Path:
-    """Trains, scores and tells; the page it writes.
+    time: bool = True,
+) -> Path | None:
+    """Trains, scores, times and tells; the page it writes.
 
     Args:
         config: a YAML file of `Comparison`.
         out: folder of everything.
         overrides: settings that replace those of the file.
         only: cells to take; none: all.
-        score: afterwards, those that are trained.
+        score: afterwards, those that are trained, and write the page.
+        time: measure the speed of those that are trained.
 
     Raises:
         ValueError: a setting is wrong, or there is no such cell.
@@ -43,68 +47,60 @@ def run(
             f"no cell {', '.join(sorted(missing))} in {config}; there are "
             f"{', '.join(comparison.cells)}"
         )
-    chosen = [t for t in trainings(comparison, config, out) if not only or t.cell in only]
-    illegal = {training.name: reason for training in chosen if (reason := obstacle(training))}
-    failed: dict[str, str] = {}
-    ready: list[Training] = []
+    found = list(trainings(comparison, config, out))
+    absent = {training.name: reason for training in found if (reason := obstacle(training))}
+    legal = [training for training in found if training.name not in absent]
+    chosen = [training for training in legal if not only or training.cell in only]
+    absent = {name: f"not legal: {reason}" for name, reason in absent.items()}
     for number, training in enumerate(chosen, 1):
-        if training.name in illegal:
-            continue
         print(f"cell {number} of {len(chosen)}: {training.name}")
-        reason = train(training)
-        if reason:
-            failed[training.name] = reason
-        else:
-            ready.append(training)
-    tables = scored(comparison, ready, out) if score else {}
-    page = out / "compare.md"
-    write_text(page, tell(comparison, tables, ready, illegal, failed))
-    print(f"{len(ready)} cells trained, {len(failed)} failed, {len(illegal)} not legal; {page}")
+        _try(absent, training, lambda training=training: train(training))  # type: ignore[misc]
+    trained = len([t for t in chosen if t.name not in absent])
+    print(f"{trained} cells trained, {len(absent)} not: " + "; ".join(absent) if absent else "")
+    if not score:
+        return None
+    scorer = Scorer(comparison, out)
+    recordings = scorer.recordings()
+    scored = []
+    for training in legal:
+        if training.name in absent or not training.final.is_dir() or stranger(training):
+            absent.setdefault(training.name, NOT_YET)
+            continue
+        wanted = training in chosen
+
+        def take(training: Training = training, wanted: bool = wanted) -> str:
+            ceiling, rows = scorer.codec(training, wanted), scorer.cell(training, wanted)
+            if ceiling is None or rows is None:
+                return NOT_YET
+            told = ""
+            if time and wanted:
+                _, voice = scorer.items.sentences[0]
+                told = speed.measure(training, speed.keep_voice(voice, scorer.out / "voice.wav"))
+            made = cost(training)
+            scored.append(Scored(training, made, rows, ceiling, speed.read(training)))
+            return told
+
+        _try(absent, training, take)
+    command = ["codeclm", "compare", str(config), *overrides, "--out", str(out)]
+    page = report.write(
+        report.Found(
+            comparison, recordings, scorer.items, scored, absent, scorer.facts, found,
+            shlex.join(command),
+        ),
+        out,
+    )  # fmt: skip
+    print(f"{len(scored)} of {len(found)} cells scored; {page}")
     return page
 
 
-def scored(
-    comparison: Comparison, ready: Sequence[Training], out: Path
-) -> dict[str, dict[str, table.Cells]]:
-    """The tables: recordings, then each codec with its cells; and where the cells lose."""
-    scorer = Scorer(comparison, out)
-    recordings = scorer.recordings(RATE)
-    rows = {"recordings": table.heard(recordings, "recording")}
-    losses: dict[str, table.Cells] = {}
-    groups: dict[str, list[Training]] = {}
-    for training in ready:
-        groups.setdefault(spec_of(training.load()).name, []).append(training)
-    for name, group in groups.items():
-        ceiling = scorer.codec(group[0])
-        rows[f"{name}, resynthesis"] = table.heard(ceiling) | table.alike(ceiling, recordings)
-        for training in group:
-            own = scorer.cell(training)
-            losses[training.name] = table.diagnosis(own)
-            rows[training.name] = (
-                table.heard(own)
-                | table.gap(own, ceiling)
-                | table.alike(own, recordings)
-                | {"guards stepped in": speech.interventions(own)}
-                | table.made(training)
-            )
-    losses = {name: cells for name, cells in losses.items() if cells}
-    return {"Scores": rows} | ({"Where they lose": losses} if losses else {})
-
-
-def tell(
-    comparison: Comparison,
-    tables: dict[str, dict[str, table.Cells]],
-    ready: Sequence[Training],
-    illegal: dict[str, str],
-    failed: dict[str, str],
-) -> str:
-    """The page, as Markdown."""
-    parts = [f"# {comparison.name}"]
-    parts += [f"## {title}\n\n{table.markdown(rows)}" for title, rows in tables.items()]
-    for title, reasons in (("Not legal", illegal), ("Failed", failed)):
-        if reasons:
-            lines = [f"- {name}: {reason}" for name, reason in reasons.items()]
-            parts.append("\n".join([f"## {title}", "", *lines]))
-    commands = [f"    {training.command}" for training in ready]
-    parts.append("\n".join(["## Each again", "", *commands]))
-    return "\n\n".join(parts) + "\n"
+def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> None:
+    """Does something for a cell; records why it failed, so that the others go on."""
+    try:
+        reason = do()
+    except Exception as error:
+        training.folder.mkdir(parents=True, exist_ok=True)
+        log = training.folder / "error.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        reason = f"{type(error).__name__}: {error}; see {log}"
+    if reason:
+        absent[training.name] = f"failed: {reason}" if reason != NOT_YET else reason
