@@ -6,7 +6,8 @@ many pairs one in twenty would by chance alone, and that is said.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from codeclm.compare.table import SAID, Scored, apart, more_errors, sounding
+from codeclm.compare.found import Scored
+from codeclm.compare.table import SAID, apart, more_errors, sounding
 from codeclm.evaluation import stats
 from codeclm.evaluation.chart import front
 from codeclm.evaluation.items import Row

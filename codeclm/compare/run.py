@@ -7,13 +7,14 @@ on. Whatever is finished is not done again, and the report tells of all that is.
 import shlex
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codeclm.compare import report, speed
 from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
 from codeclm.compare.cost import cost
+from codeclm.compare.found import Found, Scored
 from codeclm.compare.scores import Scorer
-from codeclm.compare.table import Scored
 from codeclm.config import load_config
 
 NOT_YET = "not trained or scored yet"
@@ -55,42 +56,45 @@ def run(
     for number, training in enumerate(chosen, 1):
         print(f"cell {number} of {len(chosen)}: {training.name}")
         _try(absent, training, lambda training=training: train(training))  # type: ignore[misc]
-    trained = len([t for t in chosen if t.name not in absent])
-    print(f"{trained} cells trained, {len(absent)} not: " + "; ".join(absent) if absent else "")
+    print("\n".join(f"{name}: {reason}" for name, reason in absent.items()))
     if not score:
         return None
     scorer = Scorer(comparison, out)
     recordings = scorer.recordings()
-    scored = []
+    scored: list[Scored] = []
     for training in legal:
-        if training.name in absent or not training.final.is_dir() or stranger(training):
-            absent.setdefault(training.name, NOT_YET)
+        measure = training in chosen
+        if training.name in absent:
             continue
-        wanted = training in chosen
-
-        def take(training: Training = training, wanted: bool = wanted) -> str:
-            ceiling, rows = scorer.codec(training, wanted), scorer.cell(training, wanted)
-            if ceiling is None or rows is None:
-                return NOT_YET
-            told = ""
-            if time and wanted:
-                _, voice = scorer.items.sentences[0]
-                told = speed.measure(training, speed.keep_voice(voice, scorer.out / "voice.wav"))
-            made = cost(training)
-            scored.append(Scored(training, made, rows, ceiling, speed.read(training)))
-            return told
-
-        _try(absent, training, take)
-    command = ["codeclm", "compare", str(config), *overrides, "--out", str(out)]
+        if not training.final.is_dir() or stranger(training):
+            absent[training.name] = NOT_YET
+            continue
+        _try(absent, training, lambda t=training, m=measure: _score(scorer, t, m, scored))  # type: ignore[misc]
+        if time and measure and training.name not in absent:
+            _try(absent, training, lambda t=training: _time(scorer, t))  # type: ignore[misc]
+    cells = [replace(cell, speed=speed.read(cell.training)) for cell in scored]
+    command = shlex.join(["codeclm", "compare", str(config), *overrides, "--out", str(out)])
     page = report.write(
-        report.Found(
-            comparison, recordings, scorer.items, scored, absent, scorer.facts, found,
-            shlex.join(command),
-        ),
+        Found(recordings, scorer.items, cells, absent, scorer.facts, found, comparison, command),
         out,
-    )  # fmt: skip
-    print(f"{len(scored)} of {len(found)} cells scored; {page}")
+    )
+    print(f"{len(cells)} of {len(found)} cells scored; {page}")
     return page
+
+
+def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Scored]) -> str:
+    """Scores a cell, or takes its scores from the folder; why there are none, or nothing."""
+    ceiling, rows = scorer.codec(training, measure), scorer.cell(training, measure)
+    if ceiling is None or rows is None:
+        return NOT_YET
+    scored.append(Scored(training, cost(training), rows, ceiling, None))
+    return ""
+
+
+def _time(scorer: Scorer, training: Training) -> str:
+    """Measures how fast a cell speaks; why that failed, or nothing."""
+    _, voice = scorer.items.sentences[0]
+    return speed.measure(training, speed.keep_voice(voice, scorer.out / "voice.wav"))
 
 
 def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> None:
@@ -103,4 +107,4 @@ def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> N
         log.write_text(traceback.format_exc(), encoding="utf-8")
         reason = f"{type(error).__name__}: {error}; see {log}"
     if reason:
-        absent[training.name] = f"failed: {reason}" if reason != NOT_YET else reason
+        absent[training.name] = reason if reason == NOT_YET else f"failed: {reason}"

@@ -8,7 +8,6 @@ tokens are only read where a row is missing.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from codeclm.compare import diagnose
 from codeclm.compare.cells import Comparison, Training, spec_of
 from codeclm.corpus import read_manifest
 from codeclm.data_prep.shards import Item, prepared_ids, prepared_splits, read_prepared
-from codeclm.evaluation import asr, speech
+from codeclm.evaluation import asr, scores, speech
 from codeclm.evaluation.items import Key, Results, Row
 from codeclm.tts.generate import TTS
 
@@ -51,10 +50,11 @@ class Scorer:
         self.diagnosed = comparison.diagnosed
         recognizer = asr.load_asr(comparison.asr)
         self.judge = speech.Judge(recognizer)
+        judges = scores.versions()
         self.facts = {
             "asr": recognizer.version,
-            "voice": f"Resemblyzer {version('resemblyzer')}, cosine of GE2E embeddings",
-            "quality": f"{QUALITY}, speechmos {version('speechmos')}",
+            "voice": f"Resemblyzer {judges['resemblyzer']}, cosine of GE2E embeddings",
+            "quality": f"{QUALITY}, speechmos {judges['speechmos']}",
         }
 
     def recordings(self) -> list[Row]:

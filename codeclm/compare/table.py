@@ -3,12 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from codeclm.compare.cells import Training
 from codeclm.compare.cost import Cost
 from codeclm.compare.diagnose import LED
-from codeclm.compare.speed import Speed
+from codeclm.compare.found import Scored
 from codeclm.evaluation import hard, stats
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.stats import Interval
@@ -23,28 +21,6 @@ LED_NAMES = {
     "true rest": "stream 0 predicted, others true",
 }
 Cells = dict[str, Cell]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A cell with all that is known of it.
-
-    Attributes:
-        rows: of what it says.
-        ceiling: of what its codec makes of the recordings.
-        speed: None: not measured.
-    """
-
-    training: Training
-    cost: Cost
-    rows: Sequence[Row]
-    ceiling: Sequence[Row]
-    speed: Speed | None
-
-    @property
-    def name(self) -> str:
-        """Of the cell."""
-        return self.training.name
 
 
 def tables(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[Table]:
@@ -159,7 +135,7 @@ def more_errors(
     under: str = "words",
 ) -> Interval | None:
     """By how much the rate of `rows` is above that of `others`, over the items that both have."""
-    pairs = _paired(rows, others, parts)
+    pairs = _paired(rows, others, parts, over)
     if not pairs:
         return None
     own, before = zip(*pairs, strict=True)
@@ -167,12 +143,16 @@ def more_errors(
 
 
 def _paired(
-    rows: Sequence[Row], others: Sequence[Row], parts: Sequence[str]
+    rows: Sequence[Row], others: Sequence[Row], parts: Sequence[str], key: str
 ) -> list[tuple[Row, Row]]:
-    """Rows of the same items, recordings of strangers aside."""
-    found = {(r["part"], r["id"]): r for r in others if r["part"] in parts}
-    keys = ((row["part"], row["id"]) for row in rows)
-    return [(row, found[key]) for row, key in zip(rows, keys, strict=True) if key in found]
+    """Rows of the same items, where both have a figure."""
+    there = [row for row in others if row["part"] in parts and row.get(key) not in (None, "")]
+    found = {(row["part"], row["id"]): row for row in there}
+    return [
+        (row, found[row["part"], row["id"]])
+        for row in rows
+        if (row["part"], row["id"]) in found and row.get(key) not in (None, "")
+    ]
 
 
 def sounding(rows: Sequence[Row], recordings: Sequence[Row]) -> Cells:
@@ -196,11 +176,7 @@ def sound_gap(rows: Sequence[Row], ceiling: Sequence[Row]) -> Cells:
     """The same differences to the codec, the same items paired."""
     cells: Cells = {}
     for name, key, parts in (("similarity", "similarity", ("clones",)), ("DNSMOS", "dnsmos", SAID)):
-        pairs = [
-            (float(a[key]), float(b[key]))
-            for a, b in _paired(rows, ceiling, parts)
-            if "" not in (a[key], b[key])
-        ]
+        pairs = [(float(a[key]), float(b[key])) for a, b in _paired(rows, ceiling, parts, key)]
         if pairs:
             cells[name] = figure(stats.mean([a - b for a, b in pairs]), 2, sign="+")
     return cells
