@@ -35,21 +35,24 @@ def by_operations(cells: Sequence[Scored]) -> list[Point]:
 def _points(cells: Sequence[Scored], x: Callable[[Scored], float | None]) -> list[Point]:
     found = []
     for cell in cells:
-        place, errors = x(cell), word_errors(cell)
-        if place is not None:
+        place = x(cell)
+        if place is not None and cell.rows:
+            errors = word_errors(cell)
             found.append(Point(cell.name, place, errors.value, errors.low, errors.high))
     return found
 
 
 def sentences(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[str]:
-    """All that can be said."""
+    """All that can be said, of words where a cell is scored."""
     yield budget(cells)
-    if len(cells) > 1:
-        yield words(cells)
-    yield owned(cells)
-    yield from led(cells)
-    yield voices(recordings, cells)
-    yield from speeds(cells)
+    scored = [cell for cell in cells if cell.rows]
+    if len(scored) > 1:
+        yield words(scored)
+    if scored:
+        yield owned(scored)
+        yield from led(scored)
+        yield voices(recordings, scored)
+        yield from speeds(scored)
 
 
 def budget(cells: Sequence[Scored]) -> str:
@@ -57,9 +60,9 @@ def budget(cells: Sequence[Scored]) -> str:
     hours = {round(cell.cost.audio_seconds / 3600, 1) for cell in cells}
     weights = {cell.cost.parameters["backbone"] for cell in cells}
     work = [cell.cost.flops / 1e12 for cell in cells]
-    heard = f"Every cell heard {min(hours):g} h of audio"
+    heard = f"Every cell heard {min(hours):.1f} h of audio"
     if len(hours) > 1:
-        heard = f"The cells heard {min(hours):g} to {max(hours):g} h of audio"
+        heard = f"The cells heard {min(hours):.1f} to {max(hours):.1f} h of audio"
     size = f"with a backbone of {min(weights) / 1e6:.1f} M parameters"
     if len(weights) > 1:
         size = "with backbones of different sizes"

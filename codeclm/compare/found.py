@@ -12,10 +12,10 @@ from codeclm.evaluation.speech import Items
 
 @dataclass(frozen=True)
 class Scored:
-    """A cell with all that is known of it.
+    """A trained cell with all that is known of it.
 
     Attributes:
-        rows: of what it says.
+        rows: of what it says; none: it is not scored yet.
         ceiling: of what its codec makes of the recordings.
         speed: None: not measured.
     """
@@ -39,7 +39,7 @@ class Found:
     Attributes:
         recordings: rows of the recordings themselves.
         items: what was said.
-        scored: cells with all their rows.
+        cells: that are trained.
         absent: others, and those of which something failed, and why.
         facts: what judged.
         trainings: all that there are, legal or not.
@@ -48,7 +48,7 @@ class Found:
 
     recordings: Sequence[Row]
     items: Items
-    scored: Sequence[Scored]
+    cells: Sequence[Scored]
     absent: dict[str, str]
     facts: dict[str, str]
     trainings: Sequence[Training]

@@ -15,7 +15,9 @@ from codeclm.evaluation.tables import Chart, Point, rate
 STYLE = token_grid.STYLE + (
     ".curve { fill: none; stroke-width: 1.6 } .front { fill: none; stroke: var(--ink); "
     "stroke-width: 1.2; stroke-dasharray: 3 3; opacity: .7 }\n"
-    "svg .said text { fill: currentColor; stroke: none } svg .name { fill: var(--ink) }\n"
+    "svg .said text { fill: currentColor; stroke: none } svg .name { fill: var(--ink); "
+    "paint-order: stroke; stroke: var(--card); stroke-width: 3px }\n"
+    ".wide figure, .tokens { overflow-x: auto } .wide svg { min-width: 30rem }\n"
     ".wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)) }\n"
     "pre { overflow-x: auto; background: var(--card); padding: .7rem; border-radius: 8px; "
     "font-size: .8rem } li { max-width: 52rem; margin: .35rem 0 }\n"
@@ -25,12 +27,12 @@ WER = "WER in %, seen and unseen voices together"
 
 def costs(found: Found) -> Iterator[str]:
     """Quality against speed, and against the work of training."""
-    scored = found.scored
+    scored = found.cells
     codecs = list(dict.fromkeys(cell.cost.spec.name for cell in scored))
     colours = {cell.name: codecs.index(cell.cost.spec.name) for cell in scored}
     kinds = (
         (conclusions.by_speed(scored), "speed of one talk", "x real time", False),
-        (conclusions.by_operations(scored), "operations of the training", "10^12", True),
+        (conclusions.by_operations(scored), "operations of the training", "10^12 operations", True),
     )
     figures = []
     for points, title, unit, lower in kinds:
@@ -59,12 +61,12 @@ def _recordings(found: Found) -> list[Point]:
 def losses(found: Found) -> Iterator[str]:
     """The curves of the losses on one axis, those of latents on another."""
     figures = []
-    names = [each.name for each in found.scored]
+    names = [each.name for each in found.cells]
     for kind, unit in (
         ("bits_per_second", "bits a second of audio"),
-        ("velocity_error", "squared error of the velocity"),
+        ("velocity_error", "error of the velocity as each head weighs it"),
     ):
-        cells = [each for each in found.scored if each.cost.unit == kind]
+        cells = [each for each in found.cells if each.cost.unit == kind]
         lines = {each.name: [(x / 3600, y) for x, y in each.cost.curve] for each in cells}
         if lines:
             colours = {name: names.index(name) % page.COLOURS for name in lines}
@@ -84,7 +86,7 @@ def _figures(drawn: Sequence[tuple[str, str]]) -> str:
 
 def grids(found: Found) -> Iterator[str]:
     """One utterance in every layout."""
-    trainings = [each.training for each in found.scored]
+    trainings = [each.training for each in found.cells]
     utterances = token_grid.utterances(trainings) if trainings else {}
     if not utterances:
         return
@@ -95,15 +97,15 @@ def grids(found: Found) -> Iterator[str]:
         "are slots whose stream has not begun or is over. What passes fill in stands behind the "
         "steps, a row a pass. Of latents a row is one, stronger is further from the mean.</p>"
     )
-    for each in found.scored:
+    for each in found.cells:
         drawn, steps = token_grid.picture(each.training, utterances[each.cost.spec.name])
         told = f"{each.name}: layout {each.cost.layout}, head {each.cost.head}, {steps} steps"
-        yield f'<h3>{escape(told)}</h3><div class="scroll">{drawn}</div>'
+        yield f'<h3>{escape(told)}</h3><div class="tokens">{drawn}</div>'
 
 
 def sounds(found: Found, out: Path) -> Iterator[str]:
     """Two items to listen to, in a seen and in an unseen voice."""
-    if not found.scored:
+    if not found.cells:
         return
     chosen = [("seen voice", target) for target, _ in found.items.sentences[:1]]
     chosen += [("unseen voice", target) for target, _, _ in found.items.clones[:1]]
@@ -129,10 +131,10 @@ def _sources(
     """Where the sounds of an item come from: the recording, codecs, cells."""
     yield "recording", lambda: Sound(read_audio(target, COMMON), COMMON)
     files = {}
-    for each in found.scored:
+    for each in found.cells:
         codec = each.cost.spec.name
         files[f"{codec}, resynthesis"] = out / "scores" / codec / "audio" / f"{target.id}.wav"
-    files |= {e.name: e.training.folder / "audio" / f"{target.id}.wav" for e in found.scored}
+    files |= {e.name: e.training.folder / "audio" / f"{target.id}.wav" for e in found.cells}
     for name, file in files.items():
         if file.is_file():
             yield name, lambda file=file: Sound(read(file, COMMON), COMMON)  # type: ignore[misc]

@@ -16,8 +16,8 @@ def write(found: Found, out: Path) -> Path:
     """Writes all of it to the out folder; the page."""
     name = f"Codec x layout x head: {found.comparison.name}"
     lines, notes = list(_lines(found)), list(_notes(found))
-    tables = list(table.tables(found.recordings, found.scored)) if found.scored else []
-    said = list(conclusions.sentences(found.recordings, found.scored)) if found.scored else []
+    tables = list(table.tables(found.recordings, found.cells)) if found.cells else []
+    said = list(conclusions.sentences(found.recordings, found.cells)) if found.cells else []
     write_text(out / "compare.md", _markdown(name, lines, said, tables, found, notes))
     body = [f"<h1>{escape(name)}</h1>", *(f"<p>{escape(line)}</p>" for line in lines)]
     body += _section("What the intervals support", [_list(said)] if said else [])
@@ -32,7 +32,7 @@ def write(found: Found, out: Path) -> Path:
     values = {each.title: each.to_dict() for each in tables}
     told = {"conclusions": said, "tables": values, "absent": found.absent, "facts": found.facts}
     write_text(out / "compare.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    folders = {each.name: each.training.folder / "audio" for each in found.scored}
+    folders = {each.name: each.training.folder / "audio" for each in found.cells}
     listening = ab.page(folders, found.items)
     if listening is not None:
         write_text(out / "ab.html", listening)
@@ -55,8 +55,9 @@ LIMITS = (
 def _lines(found: Found) -> Iterator[str]:
     """What was compared, in sentences."""
     items = found.items
+    scored = sum(bool(cell.rows) for cell in found.cells)
     yield (
-        f"{len(found.scored)} of {len(found.trainings)} cells, on the same "
+        f"{len(found.cells)} of {len(found.trainings)} cells are trained, {scored} scored, on the same "
         f"{len(items.sentences)} sentences in seen voices, {len(items.clones)} in unseen voices"
         + (f" and {len(items.hard)} hard texts." if items.hard else ".")
     )

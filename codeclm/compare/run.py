@@ -17,7 +17,7 @@ from codeclm.compare.found import Found, Scored
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
 
-NOT_YET = "not trained or scored yet"
+NOT_YET = "trained, but not scored yet"
 
 
 def run(
@@ -67,7 +67,7 @@ def run(
         if training.name in absent:
             continue
         if not training.final.is_dir() or stranger(training):
-            absent[training.name] = NOT_YET
+            absent[training.name] = "not trained yet"
             continue
         _try(absent, training, lambda t=training, m=measure: _score(scorer, t, m, scored))  # type: ignore[misc]
         if time and measure and training.name not in absent:
@@ -78,17 +78,18 @@ def run(
         Found(recordings, scorer.items, cells, absent, scorer.facts, found, comparison, command),
         out,
     )
-    print(f"{len(cells)} of {len(found)} cells scored; {page}")
+    print(f"{sum(bool(c.rows) for c in cells)} of {len(found)} cells scored; {page}")
     return page
 
 
 def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Scored]) -> str:
     """Scores a cell, or takes its scores from the folder; why there are none, or nothing."""
     ceiling, rows = scorer.codec(training, measure), scorer.cell(training, measure)
-    if ceiling is None or rows is None:
-        return NOT_YET
-    scored.append(Scored(training, cost(training), rows, ceiling, None))
-    return ""
+    done = ceiling is not None and rows is not None
+    scored.append(
+        Scored(training, cost(training), (rows or ()) if done else (), ceiling or (), None)
+    )
+    return "" if done else NOT_YET
 
 
 def _time(scorer: Scorer, training: Training) -> str:

@@ -25,20 +25,27 @@ Cells = dict[str, Cell]
 
 def tables(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[Table]:
     """All of them, in the order of the page."""
-    yield Table("Words", _all(recordings, cells, heard, gap), WORDS_NOTE)
+    scored = [cell for cell in cells if cell.rows]
+    yield Table("Words", _all(recordings, scored, heard, gap), WORDS_NOTE)
     yield Table(
         "Voice and sound",
-        _all(recordings, cells, lambda rows: sounding(rows, recordings), sound_gap),
+        _all(recordings, scored, lambda rows: sounding(rows, recordings), sound_gap),
         VOICE_NOTE,
     )
+    failed = {each.name: failures(each.rows) for each in scored}
+    if any(failed.values()):
+        yield Table("Failures", failed, FAILURES_NOTE)
     yield Table("Speed", {each.name: fast(each) for each in cells}, speed_note(cells))
     yield Table("Budget", {each.name: budget(each.cost) for each in cells}, BUDGET_NOTE)
-    yield Table("Where they lose", {e.name: diagnosis(e.rows) for e in cells}, DIAGNOSIS_NOTE)
+    led = {each.name: diagnosis(each.rows) for each in scored}
+    if any(led.values()):
+        yield Table("Where they lose", led, DIAGNOSIS_NOTE)
     for title, parts in (("codebook", "streams"), ("second of an utterance", "seconds")):
         rows = {each.name: losses(each.cost, parts) for each in cells}
         rows = {name: found for name, found in rows.items() if found}
         yield Table(f"Loss of each {title}", rows, LOSS_NOTE, folded=True)
-    yield Table("Word errors, cell against cell", matrix(cells), MATRIX_NOTE, folded=True)
+    if len(scored) > 1:
+        yield Table("Word errors, cell against cell", matrix(scored), MATRIX_NOTE, folded=True)
 
 
 WORDS_NOTE = (
@@ -49,6 +56,10 @@ VOICE_NOTE = (
     "Similarity of clones to their voice, raw, and scaled so that another speaker is 0 and the "
     "recording itself 1. DNSMOS predicts what listeners would say, from 1 to 5, of seen and unseen "
     "voices together; it knows neither text nor speaker."
+)
+FAILURES_NOTE = (
+    "Texts of the hard set by what went wrong with them, one text under several kinds perhaps, and "
+    "how often a guard of the engine stepped in on all texts."
 )
 BUDGET_NOTE = (
     "Every cell heard the same seconds of audio with the same backbone. Hours are by the clock, "
@@ -91,29 +102,22 @@ def heard(rows: Sequence[Row]) -> Cells:
         for part, where in WHERE.items():
             found = rate([row for row in rows if row["part"] == part], over, under)
             cells |= {f"{error}, {where}": found} if found else {}
-    failed = failures(rows)
-    if failed is not None:
-        text = ", ".join(f"{name} {count}" for name, count in failed.items()) or "none"
-        cells["failures, hard set"] = plain(failed, text)
-    if any(row.get("interventions") for row in rows):
-        cells["guards stepped in"] = interventions(rows)
     return cells
 
 
-def failures(rows: Sequence[Row]) -> dict[str, int] | None:
-    """Texts of the hard set by what went wrong with them; None if it was not read."""
+def failures(rows: Sequence[Row]) -> Cells:
+    """Texts of the hard set by what went wrong with them, and how often guards stepped in."""
     own = [row for row in rows if row["part"] == "hard"]
-    found = Counter(kind for row in own for kind in row["failures"].split(", ") if kind)
-    return {name: found[name] for name in hard.KINDS if found[name]} if own else None
-
-
-def interventions(rows: Sequence[Row]) -> Cell:
-    """How often guards stepped in, by kind."""
-    total: Counter[str] = Counter()
+    kinds = Counter(kind for row in own for kind in row["failures"].split(", ") if kind)
+    cells: Cells = {}
+    if own:
+        failed = sum(bool(row["failures"]) for row in own)
+        cells["texts that failed"] = plain(failed, f"{failed} of {len(own)}")
+        cells |= {kind: plain(kinds[kind], str(kinds[kind])) for kind in hard.KINDS}
+    guards: Counter[str] = Counter()
     for row in rows:
-        total.update(json.loads(row.get("interventions") or "{}"))
-    text = ", ".join(f"{kind} {count}" for kind, count in total.most_common())
-    return plain(dict(total), text or "never")
+        guards.update(json.loads(row.get("interventions") or "{}"))
+    return cells | {f"guard: {kind}": plain(n, str(n)) for kind, n in sorted(guards.items())}
 
 
 def gap(rows: Sequence[Row], ceiling: Sequence[Row]) -> Cells:

@@ -190,7 +190,8 @@ def _label(point: Point, axes: Axes, taken: list[tuple[float, float, float, floa
     free = [b for b in inside if not any(_meet(b, other) for other in taken)]
     chosen = (free or inside or boxes)[0]
     taken.append(chosen)
-    return _text(chosen[0], chosen[1] + LINE - 2, point.name, "start")
+    label = _text(chosen[0], chosen[1] + LINE - 2, point.name, "start")
+    return label.replace("<text ", '<text class="name" ', 1)
 
 
 def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -208,10 +209,14 @@ def _range(points: Sequence[Point], zero: bool) -> tuple[float, float]:
 
 
 def _powers(low: float, high: float) -> dict[float, str]:
-    """1, 2 and 5 times the powers of ten between two figures, and how they are written."""
+    """Round figures between two, evenly apart by their logarithms, and how they are written."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [k * 10.0**power for power in powers for k in (1, 2, 5)]
-    return {value: f"{value:g}" for value in found if low < value < high}
+    for steps in ((1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        found = [k * 10.0**power for power in powers for k in steps]
+        inside = [value for value in found if low < value < high]
+        if len(inside) > 2:
+            break
+    return {value: f"{value:g}" for value in inside}
 
 
 def _round_figures(low: float, high: float) -> list[float]:

@@ -89,7 +89,7 @@ def test_cells_are_trained_scored_and_told(config, judges, tmp_path):
     for row in ("recordings", "tiny, resynthesis", "good", "good less its codec"):
         assert f"\n| {row} | " in told
         assert f"<th>{row}" in html
-    assert "Every cell heard 0.0 h of audio" in html
+    assert "Every cell heard 0.0 h of audio, with a backbone of 0.0 M parameters" in html
     assert not re.findall(r'(?:src|href)="(?!data:|ab\.html)', html)
     rows = (out / "scores" / "good" / "items.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 2
