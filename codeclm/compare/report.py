@@ -56,8 +56,9 @@ def _lines(found: Found) -> Iterator[str]:
     """What was compared, in sentences."""
     items = found.items
     scored = sum(bool(cell.rows) for cell in found.cells)
+    trained = len(found.cells)
     yield (
-        f"{len(found.cells)} of {len(found.trainings)} cells are trained, {scored} scored, on the same "
+        f"Of {len(found.trainings)} cells {trained} are trained, {scored} scored, on the same "
         f"{len(items.sentences)} sentences in seen voices, {len(items.clones)} in unseen voices"
         + (f" and {len(items.hard)} hard texts." if items.hard else ".")
     )
