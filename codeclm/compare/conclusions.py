@@ -53,6 +53,8 @@ def sentences(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[st
         yield from led(scored)
         yield voices(recordings, scored)
         yield from speeds(scored)
+    if len(scored) > 1:
+        yield choosing(scored)
 
 
 def budget(cells: Sequence[Scored]) -> str:
@@ -178,6 +180,28 @@ def speeds(cells: Sequence[Scored]) -> Iterator[str]:
         f"Speed: on the Pareto front, which goes by the figures alone, are {', '.join(names)}"
         + (f"; not on it: {', '.join(others)}." if others else ".")
     )
+
+
+def choosing(cells: Sequence[Scored]) -> str:
+    """Of those that nobody is shown to beat in words, the quickest and the cheapest to train."""
+    best = min(cells, key=lambda cell: word_errors(cell).value)
+    level = [best]
+    for cell in cells:
+        found = more_errors(cell.rows, best.rows)
+        if cell is not best and found and not apart(found):
+            level.append(cell)
+    cheap = min(level, key=lambda cell: cell.cost.flops)
+    text = "For someone choosing: of the cells that nothing here shows to be worse in words "
+    text += f"({', '.join(cell.name for cell in level)}), {cheap.name} takes the fewest operations "
+    text += "to train"
+    timed = [cell for cell in level if cell.speed]
+    if timed:
+        speed, first = (
+            min(timed, key=lambda cell: sign * (cell.speed.rows[1][name] if cell.speed else 0))
+            for sign, name in ((-1, "speed"), (1, "first_audio_ms_p50"))
+        )
+        text += f", {speed.name} speaks the quickest, and {first.name} is the first to sound"
+    return text + ". Not shown to be worse is not shown to be as good."
 
 
 def _percent(found: Interval) -> str:

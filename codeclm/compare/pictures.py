@@ -1,8 +1,11 @@
 """Pictures and sounds of a comparison, as parts of its page."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
+
+from torch import Tensor
 
 from codeclm.audio import read
 from codeclm.compare import conclusions, token_grid
@@ -119,7 +122,7 @@ def sounds(found: Found, out: Path) -> Iterator[str]:
         for name, load in _sources(found, out, target):
             path = samples.place(out, name, where, target.id)
             if not path.is_file():
-                samples.keep(out, name, where, target.id, load())
+                samples.keep(out, name, where, target.id, Sound(load(), COMMON))
             told.append((name, "", path))
         title = f"{where}, {target.id}"
         yield page.sample(page.Sample(title, target.text, target.language, told))
@@ -127,9 +130,9 @@ def sounds(found: Found, out: Path) -> Iterator[str]:
 
 def _sources(
     found: Found, out: Path, target: Utterance
-) -> Iterator[tuple[str, Callable[[], Sound]]]:
+) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """Where the sounds of an item come from: the recording, codecs, cells."""
-    yield "recording", lambda: Sound(read_audio(target, COMMON), COMMON)
+    yield "recording", partial(read_audio, target, COMMON)
     files = {}
     for each in found.cells:
         codec = each.cost.spec.name
@@ -137,4 +140,4 @@ def _sources(
     files |= {e.name: e.training.folder / "audio" / f"{target.id}.wav" for e in found.cells}
     for name, file in files.items():
         if file.is_file():
-            yield name, lambda file=file: Sound(read(file, COMMON), COMMON)  # type: ignore[misc]
+            yield name, partial(read, file, COMMON)

@@ -8,6 +8,7 @@ import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from codeclm.compare import report, speed
@@ -55,7 +56,7 @@ def run(
     absent = {name: f"not legal: {reason}" for name, reason in absent.items()}
     for number, training in enumerate(chosen, 1):
         print(f"cell {number} of {len(chosen)}: {training.name}")
-        _try(absent, training, lambda training=training: train(training))  # type: ignore[misc]
+        _try(absent, training, partial(train, training))
     print("\n".join(f"{name}: {reason}" for name, reason in absent.items()))
     if not score:
         return None
@@ -69,9 +70,9 @@ def run(
         if not training.final.is_dir() or stranger(training):
             absent[training.name] = "not trained yet"
             continue
-        _try(absent, training, lambda t=training, m=measure: _score(scorer, t, m, scored))  # type: ignore[misc]
+        _try(absent, training, partial(_score, scorer, training, measure, scored))
         if time and measure and training.name not in absent:
-            _try(absent, training, lambda t=training: _time(scorer, t))  # type: ignore[misc]
+            _try(absent, training, partial(_time, scorer, training))
     cells = [replace(cell, speed=speed.read(cell.training)) for cell in scored]
     command = shlex.join(["codeclm", "compare", str(config), *overrides, "--out", str(out)])
     page = report.write(
