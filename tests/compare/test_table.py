@@ -113,7 +113,7 @@ def test_only_what_intervals_support_is_said():
     assert "These cannot be told from it: best." in told[1]
     assert "Behind it: quick (+" in told[1]
     assert ", bad (+" in told[1]
-    assert "Of all 6 pairs of cells 5 are told apart" in told[1]
+    assert "Of all 6 pairs of cells 4 are told apart" in told[1]
     assert "bad (+40.0 [40.0, 40.0])" in told[2]
     assert "close (4.5 [0.0, 10.5])" in told[2].partition("Not told from 0")[2]
     chosen = told[-1]
