@@ -57,8 +57,10 @@ def _recordings(found: Found) -> list[Point]:
     """What is heard wrong in the recordings, as a line across."""
     rows = [row for row in found.recordings if row["kind"] == "recording"]
     errors = rate(rows, "errors", "words")
-    ends = (errors.value[key] for key in ("value", "low", "high")) if errors else ()
-    return [Point("recordings", None, *ends)] if errors else []
+    if errors is None:
+        return []
+    value, low, high = (errors.value[key] for key in ("value", "low", "high"))
+    return [Point("recordings", None, value, low, high)]
 
 
 def losses(found: Found) -> Iterator[str]:

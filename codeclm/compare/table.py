@@ -194,9 +194,9 @@ def fast(cell: Scored) -> Cells:
         )
     }
     for batch, row in (cell.speed.rows if cell.speed else {}).items():
-        rate, speed = 1000 / row["step_ms"], row["speed"]
+        steps, speed = 1000 / row["step_ms"], row["speed"]
         who = "alone" if batch == 1 else f"{batch} at a time"
-        cells[f"steps/s, {who}"] = plain(rate, f"{rate:.0f}")
+        cells[f"steps/s, {who}"] = plain(steps, f"{steps:.0f}")
         p50, p95 = row["first_audio_ms_p50"], row["first_audio_ms_p95"]
         cells[f"first audio ms, {who}"] = Cell(p50, f"{p50:.0f}", f"p95 {p95:.0f}")
         text = f"{speed:.1f}"
