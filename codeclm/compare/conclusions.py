@@ -151,8 +151,9 @@ def voices(recordings: Sequence[Row], cells: Sequence[Scored]) -> str:
     own = next(cell for cell in cells if cell.name == best)
     level = [cell.name for cell in cells if cell is not own and not _behind(cell, own)]
     behind = [cell.name for cell in cells if cell is not own and _behind(cell, own)]
-    text = f"Unseen voices: {best} is the nearest, {found[best].value:.2f} of the way "
-    text += "from another speaker to the recording."
+    nearest = " is the nearest and" if len(found) > 1 else ""
+    text = f"Unseen voices: {best}{nearest} goes {found[best].value:.2f} of the way from another "
+    text += "speaker to the recording."
     text += f" Not told from it: {', '.join(level)}." if level else ""
     return text + (f" Behind it: {', '.join(behind)}." if behind else "")
 

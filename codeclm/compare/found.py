@@ -10,6 +10,9 @@ from codeclm.evaluation.items import Row
 from codeclm.evaluation.speech import Items
 
 
+ILLEGAL = "not legal"  # begins the reason why such a cell is absent
+
+
 @dataclass(frozen=True)
 class Scored:
     """A trained cell with all that is known of it.

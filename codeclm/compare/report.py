@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from codeclm.compare import ab, conclusions, pictures, table
-from codeclm.compare.found import Found
+from codeclm.compare.found import ILLEGAL, Found
 from codeclm.evaluation import page
 from codeclm.evaluation.tables import Table
 from codeclm.files import write_text
@@ -79,7 +79,8 @@ def _absent(found: Found) -> list[str]:
 
 
 def _commands(found: Found) -> str:
-    return "\n".join(each.command for each in found.trainings)
+    legal = [t for t in found.trainings if not found.absent.get(t.name, "").startswith(ILLEGAL)]
+    return "\n".join(training.command for training in legal)
 
 
 def _markdown(

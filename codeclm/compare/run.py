@@ -14,7 +14,7 @@ from pathlib import Path
 from codeclm.compare import report, speed
 from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
 from codeclm.compare.cost import cost
-from codeclm.compare.found import Found, Scored
+from codeclm.compare.found import ILLEGAL, Found, Scored
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
 
@@ -53,7 +53,7 @@ def run(
     absent = {training.name: reason for training in found if (reason := obstacle(training))}
     legal = [training for training in found if training.name not in absent]
     chosen = [training for training in legal if not only or training.cell in only]
-    absent = {name: f"not legal: {reason}" for name, reason in absent.items()}
+    absent = {name: f"{ILLEGAL}: {reason}" for name, reason in absent.items()}
     for number, training in enumerate(chosen, 1):
         print(f"cell {number} of {len(chosen)}: {training.name}")
         _try(absent, training, partial(train, training))
