@@ -9,7 +9,6 @@ from codeclm.compare.speed import Speed
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.speech import Items
 
-
 ILLEGAL = "not legal"  # begins the reason why such a cell is absent
 
 
