@@ -115,10 +115,9 @@ def sounds(found: Found, out: Path) -> Iterator[str]:
     chosen = [("seen voice", target) for target, _ in found.items.sentences[:1]]
     chosen += [("unseen voice", target) for target, _, _ in found.items.clones[:1]]
     yield "<h2>Listen and look</h2>"
-    yield (
-        '<p class="note">The same text, voice and seed. To choose without knowing who speaks: '
-        '<a href="ab.html">in pairs</a>.</p>'
-    )
+    blind = ' To choose without knowing who speaks: <a href="ab.html">in pairs</a>.'
+    several = sum(bool(cell.rows) for cell in found.cells) > 1
+    yield f'<p class="note">The same text, voice and seed.{blind if several else ""}</p>'
     for where, target in chosen:
         told = []
         for name, load in _sources(found, out, target):

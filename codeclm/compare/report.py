@@ -32,7 +32,7 @@ def write(found: Found, out: Path) -> Path:
     values = {each.title: each.to_dict() for each in tables}
     told = {"conclusions": said, "tables": values, "absent": found.absent, "facts": found.facts}
     write_text(out / "compare.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    folders = {each.name: each.training.folder / "audio" for each in found.cells}
+    folders = {e.name: e.training.folder / "audio" for e in found.cells if e.rows}
     listening = ab.page(folders, found.items)
     if listening is not None:
         write_text(out / "ab.html", listening)
