@@ -115,7 +115,7 @@ def test_only_what_intervals_support_is_said():
     assert ", bad (+" in told[1]
     assert "Of all 6 pairs of cells 4 are told apart" in told[1]
     assert "bad (+40.0 [40.0, 40.0])" in told[2]
-    assert "close (4.5 [0.0, 10.5])" in told[2].partition("Not told from 0")[2]
+    assert "close (4.5 [0.0, 11.5])" in told[2].partition("Not told from 0")[2]
     chosen = told[-1]
     assert "worse in words (close, best), close takes the fewest operations to train" in chosen
     assert "best speaks the quickest" in chosen
