@@ -117,7 +117,8 @@ def owned(cells: Sequence[Scored]) -> str:
 
 def led(cells: Sequence[Scored]) -> Iterator[str]:
     """Whether mistakes come of earlier mistakes."""
-    helped, same = [], []
+    helped: list[str] = []
+    same: list[str] = []
     for cell in cells:
         guided = [row for row in cell.rows if (row["part"], row["kind"]) == ("diagnosis", "led")]
         free = {row["id"]: row for row in cell.rows if row["part"] == "sentences"}
@@ -142,9 +143,9 @@ def voices(recordings: Sequence[Row], cells: Sequence[Scored]) -> str:
     """Who keeps the voice best."""
     found = {}
     for cell in cells:
-        own = sounding(cell.rows, recordings).get("similarity, scaled")
-        if own is not None:
-            found[cell.name] = Interval(**own.value)
+        scaled = sounding(cell.rows, recordings).get("similarity, scaled")
+        if scaled is not None:
+            found[cell.name] = Interval(**scaled.value)
     if not found:
         return "Voices were not compared."
     best = max(found, key=lambda name: found[name].value)
