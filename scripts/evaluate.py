@@ -93,12 +93,12 @@ def run(args: argparse.Namespace) -> None:
     # 3. one function an item and kind
     tasks = [
         *speech.of_recordings(items, judge, tts.sample_rate),
-        *speech.of_codec(items, judge, codec),
+        *speech.of_codec(items, judge, lambda: codec),
     ]
     for given in args.sampling or [""]:
         keep = args.out / "audio" / given if args.save_audio else None
         kind, how = f"spoken {given}".strip(), sampling_of(tts, given)
-        tasks += speech.of_model(items, judge, tts, kind, how, args.seed, keep)
+        tasks += speech.of_model(items, judge, lambda: tts, kind, how, args.seed, keep)
 
     # 4. measure what is not there yet
     with Results(args.out, made_with, speech.COLUMNS) as results:

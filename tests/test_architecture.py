@@ -17,7 +17,7 @@ BELOW = {
     "tts": {"corpus", "codecs", "data_prep"},
     "evaluation": {"corpus", "codecs", "data_prep", "tts"},
     "codec_study": {"corpus", "codecs", "data_prep", "tts", "evaluation"},
-    "compare": {"corpus", "codecs", "data_prep", "tts", "evaluation"},
+    "compare": {"corpus", "codecs", "data_prep", "tts", "evaluation", "codec_study"},
 }
 
 

@@ -30,6 +30,9 @@ def bench(
         str | None,
         typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
     ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Folder of the codec, for models trained on your own one.")
+    ] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="What to say; may be given several times.")
     ] = None,
@@ -54,7 +57,7 @@ def bench(
 
         ways = []
         for name, counts in asked:
-            tts = codeclm.load_tts(name)
+            tts = codeclm.load_tts(name, codec)
             spoken = voice_of(voice, tts)
             for count in counts:
                 label = name if count is None else f"{name} {count}"

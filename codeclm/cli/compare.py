@@ -17,10 +17,13 @@ def compare(
     cells: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Only these cells; default: all.")
     ] = None,
-    score: Annotated[bool, typer.Option(help="Score what is trained.")] = True,
+    score: Annotated[bool, typer.Option(help="Score what is trained, and write the page.")] = True,
+    speed: Annotated[
+        bool, typer.Option(help="Time what is scored; best on a machine that does nothing else.")
+    ] = True,
 ) -> None:
-    """Train and score the cells of a comparison; what is finished is not done again."""
+    """Train, score and time the cells of a comparison; what is finished is not done again."""
     check_settings(config, overrides)
     from codeclm.compare.run import run
 
-    run(config, out, overrides or [], cells.split(",") if cells else [], score)
+    run(config, out, overrides or [], cells.split(",") if cells else [], score, speed)

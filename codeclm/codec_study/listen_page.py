@@ -79,6 +79,17 @@ def build(plan: Plan) -> str:
     items = [rated(u, systems, rate) for u in _chosen(plan)]
     abx = list(_abx(plan, systems, rate)) if plan.words else []
     test: dict[str, Any] = {"seed": plan.seed, "items": items, "abx": abx}
+    return page(test)
+
+
+def page(test: dict[str, Any]) -> str:
+    """The page of a test.
+
+    Args:
+        test: `seed`, `items` to rate, `abx`, and `ab`: pairs of sounds to choose from, of which a
+            listener hears `most`.
+    """
+    test = {"ab": [], "sounds": {}, "most": 0} | test
     test["id"] = hashlib.sha256(json.dumps(test).encode()).hexdigest()[:12]
     data = json.dumps(test, ensure_ascii=False).replace("</", "<\\/")
     return PAGE.read_text(encoding="utf-8").replace("TEST_DATA", data, 1)

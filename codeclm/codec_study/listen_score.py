@@ -2,7 +2,8 @@
 
 A listener who gives the hidden reference less than 90 in more than 15 % of the recordings is left
 out (ITU-R BS.1534-3). Ratings are averaged, with a bootstrap interval over ratings; ABX is the
-share of right answers with Wilson's interval of a proportion (1927), where 50 % is guessing.
+share of right answers with Wilson's interval of a proportion (1927), where 50 % is guessing. So is
+a preference between two systems (`ab`): `value` is 1 where `system` was preferred to `about`.
 """
 
 import csv
@@ -42,7 +43,7 @@ def read_answers(paths: Iterable[Path]) -> list[Answer]:
                 raise ValueError(
                     f"{path} and {owner[row['listener']]} are both by {row['listener']!r}: give one"
                 )
-            highest = {"mushra": 100, "abx": 1}.get(row["kind"])
+            highest = {"mushra": 100, "abx": 1, "ab": 1}.get(row["kind"])
             value = row["value"]
             if highest is None or not value.isdigit() or int(value) > highest:
                 raise ValueError(f"{path} line {line}: {row['kind']} {value!r} is no answer")
@@ -73,16 +74,22 @@ def wilson(right: int, total: int) -> stats.Interval:
 
 
 def tables(answers: Sequence[Answer]) -> list[Table]:
-    """Ratings by system, the best first; right answers by system and contrast; who was left out."""
+    """Ratings by system, the best first; right answers and preferences; who was left out."""
     out = refused(answers)
     ratings: dict[str, list[float]] = {}
     trials: dict[str, dict[str, list[int]]] = {}
+    liked: dict[str, dict[str, list[int]]] = {}
     for row in answers:
         if row["kind"] == "mushra" and row["listener"] not in out:
             ratings.setdefault(row["system"], []).append(float(row["value"]))
         elif row["kind"] == "abx":
             for about in (row["about"], "all"):
                 trials.setdefault(row["system"], {}).setdefault(about, []).append(int(row["value"]))
+        elif row["kind"] == "ab":
+            a, b, value = row["system"], row["about"], int(row["value"])
+            for one, other, won in ((a, b, value), (b, a, 1 - value)):
+                for against in ("all others", other):
+                    liked.setdefault(one, {}).setdefault(against, []).append(won)
     rated = {
         system: {
             "score": figure(stats.mean(values), 1),
@@ -90,12 +97,7 @@ def tables(answers: Sequence[Answer]) -> list[Table]:
         }
         for system, values in sorted(ratings.items(), key=lambda r: -sum(r[1]) / len(r[1]))
     }
-    told: dict[str, dict[str, Cell]] = {}
-    for system, contrasts in trials.items():
-        told[system] = {
-            about: figure(wilson(sum(right), len(right)), 0, 100)
-            for about, right in contrasts.items()
-        }
+    told, chosen = _shares(trials), _shares(liked)
     gone = {
         listener: {"reference below 90, %": plain(share, f"{100 * share:.0f}")}
         for listener, share in out.items()
@@ -103,6 +105,15 @@ def tables(answers: Sequence[Answer]) -> list[Table]:
     found = [
         Table("MUSHRA, 0 to 100", rated),
         Table("ABX, % right (50 is guessing)", told),
+        Table("A/B, % preferred to the system of the column (50 is no difference)", chosen),
         Table("Listeners left out of MUSHRA", gone),
     ]
     return [table for table in found if table.rows]
+
+
+def _shares(answers: dict[str, dict[str, list[int]]]) -> dict[str, dict[str, Cell]]:
+    """Of ones among answers, by system and what they are about."""
+    return {
+        system: {about: figure(wilson(sum(own), len(own)), 0, 100) for about, own in some.items()}
+        for system, some in answers.items()
+    }

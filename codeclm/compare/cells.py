@@ -16,10 +16,13 @@ from typing import Any
 
 from pydantic import Field
 
+from codeclm import checkpoint
 from codeclm.codecs import CodecSpec
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import prepared_spec
 from codeclm.tts.cell import make_layout
+from codeclm.tts.model import ModelConfig
+from codeclm.tts.sampling import Sampling
 from codeclm.tts.train import TtsTraining
 
 
@@ -137,12 +140,27 @@ def spec_of(config: TtsTraining) -> CodecSpec:
     return prepared_spec(config.data, config.tokens)
 
 
+def stranger(training: Training) -> str:
+    """In what a finished model is not that of this training; empty if it is."""
+    config, saved = training.load(), checkpoint.load(training.final)
+    spec = CodecSpec.from_dict(saved.meta["codec"])
+    other = {
+        "model": ModelConfig(**saved.config) != config.model,
+        "sampling": Sampling(**saved.meta["sampling"]) != config.sampling,
+        "steps": saved.meta["steps"] != config.steps,
+        "codec": spec.fingerprint != spec_of(config).fingerprint,
+    }
+    return ", ".join(name for name, differs in other.items() if differs)
+
+
 def train(training: Training) -> str:
     """Trains a cell, or takes it up where it was stopped; why it failed, or nothing.
 
     What the training prints is in `train.log` of its folder.
     """
     if training.final.is_dir():
+        if other := stranger(training):
+            return f"{training.final} was trained with another {other}: move it away to train again"
         return ""
     training.folder.mkdir(parents=True, exist_ok=True)
     arguments: Sequence[str] = ["train", "tts", str(training.config), *training.overrides]

@@ -5,7 +5,7 @@ what it then says wrong is not the fault of earlier mistakes. With stream 0 true
 predicted, and the other way round, one hears which of them the mistakes are in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from codeclm.tts.network import TorchNetwork
 from codeclm.tts.past import Past
 
 Array = NDArray[Any]
+LED = ("led", "true first", "true rest")  # what `exchanged` gives
 
 
 def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
@@ -92,29 +93,33 @@ def exchanged(tts: TTS, item: Item) -> dict[str, Array]:
 
 
 def tasks(
-    pairs: Sequence[tuple[Utterance, Utterance]], items: dict[str, Item], judge: Judge, tts: TTS
+    pairs: Sequence[tuple[Utterance, Utterance]],
+    kinds: Sequence[str],
+    judge: Judge,
+    items: Callable[[], Mapping[str, Item]],
+    load: Callable[[], TTS],
 ) -> Iterator[Task]:
-    """Rows of every exchange of the utterances that are prepared.
+    """Rows of every exchange of utterances that are prepared.
 
     Args:
         pairs: (target, voice) utterances.
-        items: prepared ones by id.
+        kinds: `LED` or, of latents, its first.
         judge: hears what comes of them.
-        tts: the cell.
+        items: gives the prepared ones by id, once a row needs them.
+        load: gives the cell.
     """
     found: dict[str, dict[str, Array]] = {}
 
     def row(target: Utterance, voice: Utterance, kind: str) -> Row:
+        tts = load()
         if target.id not in found:
             found.clear()
-            found[target.id] = exchanged(tts, items[target.id])
+            found[target.id] = exchanged(tts, items()[target.id])
         wav, _ = tts.sound.decode(found[target.id][kind], None, last=True)
         sound = torch.from_numpy(wav)[None]
         said = judge.words(target.text, sound, tts.sample_rate, target.language)
         return said | judge.voice(sound, voice, tts.sample_rate)
 
-    latents = np.isnan(tts.network.marks[0])
     for target, voice in pairs:
-        if target.id in items:
-            for kind in ("led",) if latents else ("led", "true first", "true rest"):
-                yield ("diagnosis", kind, target.id), partial(row, target, voice, kind)
+        for kind in kinds:
+            yield ("diagnosis", kind, target.id), partial(row, target, voice, kind)

@@ -1,20 +1,24 @@
 """A comparison from end to end: `codeclm compare configs/compare/house.yaml --out runs/compare`.
 
 Cells that are not legal are listed with the reason, one that fails is recorded and the others go
-on. Whatever is finished is not done again.
+on. Whatever is finished is not done again, and the report tells of all that is.
 """
 
-from collections.abc import Sequence
+import shlex
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from codeclm.compare import table
-from codeclm.compare.cells import Comparison, Training, obstacle, spec_of, train, trainings
+from codeclm.compare import report, speed
+from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
+from codeclm.compare.cost import cost
+from codeclm.compare.found import ILLEGAL, Found, Scored
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
-from codeclm.evaluation import speech
-from codeclm.files import write_text
 
-RATE = 24_000  # of the recordings as they are judged
+NOT_YET = "trained, but not scored yet"
 
 
 def run(
@@ -23,15 +27,17 @@ def run(
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
     score: bool = True,
-) -> Path:
-    """Trains, scores and tells; the page it writes.
+    time: bool = True,
+) -> Path | None:
+    """Trains, scores, times and tells; the page it writes.
 
     Args:
         config: a YAML file of `Comparison`.
         out: folder of everything.
         overrides: settings that replace those of the file.
         only: cells to take; none: all.
-        score: afterwards, those that are trained.
+        score: afterwards, those that are trained, and write the page.
+        time: measure the speed of those that are trained.
 
     Raises:
         ValueError: a setting is wrong, or there is no such cell.
@@ -43,68 +49,64 @@ def run(
             f"no cell {', '.join(sorted(missing))} in {config}; there are "
             f"{', '.join(comparison.cells)}"
         )
-    chosen = [t for t in trainings(comparison, config, out) if not only or t.cell in only]
-    illegal = {training.name: reason for training in chosen if (reason := obstacle(training))}
-    failed: dict[str, str] = {}
-    ready: list[Training] = []
+    found = list(trainings(comparison, config, out))
+    absent = {training.name: reason for training in found if (reason := obstacle(training))}
+    legal = [training for training in found if training.name not in absent]
+    chosen = [training for training in legal if not only or training.cell in only]
+    absent = {name: f"{ILLEGAL}: {reason}" for name, reason in absent.items()}
     for number, training in enumerate(chosen, 1):
-        if training.name in illegal:
-            continue
         print(f"cell {number} of {len(chosen)}: {training.name}")
-        reason = train(training)
-        if reason:
-            failed[training.name] = reason
-        else:
-            ready.append(training)
-    tables = scored(comparison, ready, out) if score else {}
-    page = out / "compare.md"
-    write_text(page, tell(comparison, tables, ready, illegal, failed))
-    print(f"{len(ready)} cells trained, {len(failed)} failed, {len(illegal)} not legal; {page}")
+        _try(absent, training, partial(train, training))
+    print("\n".join(f"{name}: {reason}" for name, reason in absent.items()))
+    if not score:
+        return None
+    scorer = Scorer(comparison, out)
+    recordings = scorer.recordings()
+    scored: list[Scored] = []
+    for training in legal:
+        measure = training in chosen
+        if training.name in absent:
+            continue
+        if not training.final.is_dir() or stranger(training):
+            absent[training.name] = "not trained yet"
+            continue
+        _try(absent, training, partial(_score, scorer, training, measure, scored))
+        if time and measure and training.name not in absent:
+            _try(absent, training, partial(_time, scorer, training))
+    cells = [replace(cell, speed=speed.read(cell.training)) for cell in scored]
+    command = shlex.join(["codeclm", "compare", str(config), *overrides, "--out", str(out)])
+    page = report.write(
+        Found(recordings, scorer.items, cells, absent, scorer.facts, found, comparison, command),
+        out,
+    )
+    print(f"{sum(bool(c.rows) for c in cells)} of {len(found)} cells scored; {page}")
     return page
 
 
-def scored(
-    comparison: Comparison, ready: Sequence[Training], out: Path
-) -> dict[str, dict[str, table.Cells]]:
-    """The tables: recordings, then each codec with its cells; and where the cells lose."""
-    scorer = Scorer(comparison, out)
-    recordings = scorer.recordings(RATE)
-    rows = {"recordings": table.heard(recordings, "recording")}
-    losses: dict[str, table.Cells] = {}
-    groups: dict[str, list[Training]] = {}
-    for training in ready:
-        groups.setdefault(spec_of(training.load()).name, []).append(training)
-    for name, group in groups.items():
-        ceiling = scorer.codec(group[0])
-        rows[f"{name}, resynthesis"] = table.heard(ceiling) | table.alike(ceiling, recordings)
-        for training in group:
-            own = scorer.cell(training)
-            losses[training.name] = table.diagnosis(own)
-            rows[training.name] = (
-                table.heard(own)
-                | table.gap(own, ceiling)
-                | table.alike(own, recordings)
-                | {"guards stepped in": speech.interventions(own)}
-                | table.made(training)
-            )
-    losses = {name: cells for name, cells in losses.items() if cells}
-    return {"Scores": rows} | ({"Where they lose": losses} if losses else {})
+def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Scored]) -> str:
+    """Scores a cell, or takes its scores from the folder; why there are none, or nothing."""
+    ceiling, rows = scorer.codec(training, measure), scorer.cell(training, measure)
+    done = ceiling is not None and rows is not None
+    scored.append(
+        Scored(training, cost(training), (rows or ()) if done else (), ceiling or (), None)
+    )
+    return "" if done else NOT_YET
 
 
-def tell(
-    comparison: Comparison,
-    tables: dict[str, dict[str, table.Cells]],
-    ready: Sequence[Training],
-    illegal: dict[str, str],
-    failed: dict[str, str],
-) -> str:
-    """The page, as Markdown."""
-    parts = [f"# {comparison.name}"]
-    parts += [f"## {title}\n\n{table.markdown(rows)}" for title, rows in tables.items()]
-    for title, reasons in (("Not legal", illegal), ("Failed", failed)):
-        if reasons:
-            lines = [f"- {name}: {reason}" for name, reason in reasons.items()]
-            parts.append("\n".join([f"## {title}", "", *lines]))
-    commands = [f"    {training.command}" for training in ready]
-    parts.append("\n".join(["## Each again", "", *commands]))
-    return "\n\n".join(parts) + "\n"
+def _time(scorer: Scorer, training: Training) -> str:
+    """Measures how fast a cell speaks; why that failed, or nothing."""
+    _, voice = scorer.items.sentences[0]
+    return speed.measure(training, speed.keep_voice(voice, scorer.out / "voice.wav"))
+
+
+def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> None:
+    """Does something for a cell; records why it failed, so that the others go on."""
+    try:
+        reason = do()
+    except Exception as error:
+        training.folder.mkdir(parents=True, exist_ok=True)
+        log = training.folder / "error.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        reason = f"{type(error).__name__}: {error}; see {log}"
+    if reason:
+        absent[training.name] = reason if reason == NOT_YET else f"failed: {reason}"

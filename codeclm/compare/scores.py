@@ -1,11 +1,13 @@
 """Scores of cells: the same items for all, row by row, so that an interrupted run goes on.
 
 Splits are those that the data were prepared with. What is heard of the recordings is measured once,
-and of each codec once; every cell has rows of its own beside them.
+and of each codec once; every cell has rows of its own beside them. Models, codecs and prepared
+tokens are only read where a row is missing.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,28 @@ from tqdm import tqdm
 
 import codeclm
 from codeclm import checkpoint
+from codeclm.codec_study import scores
 from codeclm.codecs import codec_of
 from codeclm.compare import diagnose
 from codeclm.compare.cells import Comparison, Training, spec_of
 from codeclm.corpus import read_manifest
-from codeclm.data_prep.shards import prepared_splits, read_prepared
+from codeclm.data_prep.shards import Item, prepared_ids, prepared_splits, read_prepared
 from codeclm.evaluation import asr, speech
 from codeclm.evaluation.items import Key, Results, Row
+from codeclm.tts.generate import TTS
 
 RECORDINGS = "recordings"
+RATE = 24_000  # of the recordings as they are judged
+QUALITY = "DNSMOS P.835, overall (OVRL), no reference, 16 kHz"
 
 
 class Scorer:
-    """Scores cells on the items of a comparison."""
+    """Scores cells on the items of a comparison.
+
+    Attributes:
+        items: what is said, and in whose voice.
+        facts: what judged it.
+    """
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
         splits = prepared_splits(comparison.data)
@@ -40,41 +51,73 @@ class Scorer:
         self.diagnosed = comparison.diagnosed
         recognizer = asr.load_asr(comparison.asr)
         self.judge = speech.Judge(recognizer)
-        self.facts = {"asr": recognizer.version}
+        judges = scores.versions()
+        self.facts = {
+            "asr": recognizer.version,
+            "voice": f"Resemblyzer {judges['resemblyzer']}, cosine of GE2E embeddings",
+            "quality": f"{QUALITY}, speechmos {judges['speechmos']}",
+        }
 
-    def recordings(self, rate: int) -> list[Row]:
+    def recordings(self) -> list[Row]:
         """Rows of the recordings themselves."""
-        tasks = speech.of_recordings(self.items, self.judge, rate)
-        return self._rows(RECORDINGS, {"rate": rate}, tasks)
+        rows = self._rows(RECORDINGS, {"rate": RATE}, self._of_recordings())
+        assert rows is not None
+        return rows
 
-    def codec(self, training: Training) -> list[Row]:
-        """Rows of what the codec of a cell makes of the recordings."""
+    def _of_recordings(self) -> Iterable[speech.Task]:
+        return speech.of_recordings(self.items, self.judge, RATE)
+
+    def codec(self, training: Training, measure: bool = True) -> list[Row] | None:
+        """Rows of what the codec of a cell makes of the recordings.
+
+        Args:
+            training: the cell.
+            measure: rows that are missing; otherwise there is None while one is missing.
+        """
         config = training.load()
         spec = spec_of(config)
-        codec = codec_of(spec, config.codec, f"{training.name} was trained on")
-        tasks = speech.of_codec(self.items, self.judge, codec)
-        return self._rows(spec.name, {"fingerprint": spec.fingerprint}, tasks)
 
-    def cell(self, training: Training) -> list[Row]:
-        """Rows of what a trained cell says."""
+        @cache
+        def load() -> Any:
+            return codec_of(spec, config.codec, f"{training.name} was trained on")
+
+        tasks = speech.of_codec(self.items, self.judge, load, self.out / spec.name / "audio")
+        return self._rows(spec.name, {"fingerprint": spec.fingerprint}, tasks, measure)
+
+    def cell(self, training: Training, measure: bool = True) -> list[Row] | None:
+        """Rows of what a trained cell says; arguments as `codec`."""
+        config = training.load()
         mark = checkpoint.fingerprint(checkpoint.load(training.final).tensors)
-        tts = codeclm.load_tts(training.final, training.load().codec)
-        tts.speak("This warms up.", seed=0)
-        tasks = [*speech.of_model(self.items, self.judge, tts, keep=training.folder / "audio")]
-        pairs = self.items.sentences[: self.diagnosed]
-        if pairs:
-            config = training.load()
-            prepared = read_prepared(config.data, config.tokens)
-            found = {item.id: item for item in prepared.items}
-            tasks += diagnose.tasks(pairs, found, self.judge, tts)
-        return self._rows(training.name, {"model": mark}, tasks)
 
-    def _rows(self, name: str, facts: dict[str, Any], tasks: Iterable[speech.Task]) -> list[Row]:
+        @cache
+        def load() -> TTS:
+            tts = codeclm.load_tts(training.final, config.codec)
+            tts.speak("This warms up.", seed=0)
+            return tts
+
+        @cache
+        def items() -> dict[str, Item]:
+            return {item.id: item for item in read_prepared(config.data, config.tokens).items}
+
+        tasks = [*speech.of_model(self.items, self.judge, load, keep=training.folder / "audio")]
+        known = set(prepared_ids(config.data, config.tokens))
+        pairs = [p for p in self.items.sentences[: self.diagnosed] if p[0].id in known]
+        kinds = diagnose.LED if spec_of(config).streams else diagnose.LED[:1]
+        tasks += diagnose.tasks(pairs, kinds, self.judge, items, load)
+        return self._rows(training.name, {"model": mark}, tasks, measure)
+
+    def _rows(
+        self, name: str, facts: dict[str, Any], tasks: Iterable[speech.Task], measure: bool = True
+    ) -> list[Row] | None:
         wanted: Sequence[speech.Task] = list(tasks)
+        if not measure and not (self.out / name).is_dir():
+            return None
         with Results(self.out / name, self.facts | facts, speech.COLUMNS) as results:
             missing = [task for task in wanted if task[0] not in results.rows]
-            for key, measure in tqdm(missing, desc=name, unit="item", disable=not missing):
-                results.add(_named(key) | measure())
+            if missing and not measure:
+                return None
+            for key, take in tqdm(missing, desc=name, unit="item", disable=not missing):
+                results.add(_named(key) | take())
             return [results.rows[key] for key, _ in wanted]
 
 

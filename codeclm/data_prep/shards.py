@@ -163,8 +163,7 @@ def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
         spec, names, some = read_shard(shard, fingerprint=spec.fingerprint if spec else None)
         ids += names
         tokens += some
-    lines = (folder / "text.jsonl").read_text("utf-8").splitlines()
-    texts: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
+    texts = {row["id"]: row for row in read_texts(folder)}
     flat = torch.cat([read_durations(file) for file in _shards(folder / codecs[name]["durations"])])
     lengths = [len(texts[i]["ids"]) for i in ids if i in texts]
     if spec is None or len(lengths) < len(ids) or sum(lengths) != len(flat):
@@ -185,8 +184,13 @@ def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
 
 def prepared_splits(folder: str | AnyPath) -> dict[str, str]:
     """The split of every utterance of a finished corpus, by id."""
+    return {row["id"]: row["split"] for row in read_texts(folder)}
+
+
+def read_texts(folder: str | AnyPath) -> list[dict[str, Any]]:
+    """The rows of `text.jsonl`: id, speaker, split, language, ids."""
     lines = (place(folder) / "text.jsonl").read_text("utf-8").splitlines()
-    return {row["id"]: row["split"] for row in map(json.loads, lines)}
+    return [json.loads(line) for line in lines]
 
 
 def _chosen(folder: AnyPath, codecs: Mapping[str, Any], codec: str | None) -> str:
@@ -202,6 +206,24 @@ def _chosen(folder: AnyPath, codecs: Mapping[str, Any], codec: str | None) -> st
             "with `tokens`, or prepare the corpus with that codec too"
         )
     return name
+
+
+def prepared_ids(folder: str | AnyPath, codec: str | None = None) -> list[str]:
+    """The utterances that have tokens, from the headers alone; errors as `read_prepared`."""
+    return [name for header in _headers(folder, codec) for name in header.ids]
+
+
+def prepared_seconds(folder: str | AnyPath, codec: str | None = None) -> float:
+    """How long all utterances with tokens are together; as `prepared_ids`."""
+    headers = _headers(folder, codec)
+    return sum(sum(header.frames) for header in headers) / headers[0].spec.frame_rate
+
+
+def _headers(folder: str | AnyPath, codec: str | None) -> list[Header]:
+    folder = place(folder)
+    codecs = prepared_codecs(folder)
+    shards = _shards(folder / codecs[_chosen(folder, codecs, codec)]["tokens"])
+    return [read_header(shard) for shard in shards]
 
 
 def prepared_spec(folder: str | AnyPath, codec: str | None = None) -> CodecSpec:

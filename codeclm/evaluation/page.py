@@ -1,6 +1,7 @@
-"""The report of a bench as one HTML file that needs no other: light and dark, on a phone too.
+"""A report as one HTML file that needs no other: light and dark, on a phone too.
 
-Charts are inline SVG, sounds and pictures are data URIs, and there is no script.
+`page` is that of a bench of codecs; the parts it is made of serve other reports too. Charts are
+inline SVG, sounds and pictures are data URIs, and there is no script.
 """
 
 import base64
@@ -90,13 +91,13 @@ def page(
     colours = {name: i % COLOURS for i, name in enumerate(names)}
     parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(line)}</p>" for line in lines)]
     first, *others = tables
-    parts.append(_table(first))
+    parts.append(table(first))
     if charts:
         parts.append("<h2>Against bits a second</h2>")
         parts.append('<p class="note">Bars are 95 % intervals. A dashed line is a codec of ')
         parts.append("continuous latents, which has no bitrate. Dots of one colour that are ")
         parts.append("joined are one codec with more and fewer codebooks.</p>")
-        parts.append(_legend(colours))
+        parts.append(legend(colours))
         figures = (
             f"<figure>{chart.svg(each, colours)}<figcaption>{escape(each.title)}</figcaption>"
             "</figure>"
@@ -107,25 +108,31 @@ def page(
         parts.append("<h2>Listen and look</h2>")
         parts.append('<p class="note">Pictures reach from 0 to 12 kHz, 80 dB from dark to bright.')
         parts.append("</p>")
-        parts += map(_sample, samples)
-    parts += map(_table, others)
+        parts += map(sample, samples)
+    parts += map(table, others)
     parts.append("<h2>What was measured with what</h2>")
-    parts.append("<ul>" + "".join(f"<li>{_code(note)}" for note in notes) + "</ul>")
+    parts.append("<ul>" + "".join(f"<li>{code(note)}" for note in notes) + "</ul>")
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """HTML of a page from what stands in its body; `style` is CSS beside that of all pages."""
     body = "\n".join(parts)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>\n{body}</html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style>\n{body}</html>\n"
     )
 
 
-def _code(note: str) -> str:
+def code(note: str) -> str:
     """Escaped, with what stands between backticks as code."""
     pieces = escape(note).split("`")
     return "".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(pieces))
 
 
-def _legend(colours: Mapping[str, int]) -> str:
+def legend(colours: Mapping[str, int]) -> str:
+    """Names beside the colours of their CSS classes."""
     entries = (
         f'<li class="c{number}"><i></i><span>{escape(name)}</span>'
         for name, number in colours.items()
@@ -133,21 +140,22 @@ def _legend(colours: Mapping[str, int]) -> str:
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
 
-def _table(table: Table) -> str:
-    columns = table.columns
+def table(found: Table) -> str:
+    """A table under its title."""
+    columns = found.columns
     head = "".join(f"<th>{escape(column)}" for column in columns)
     rows = "".join(
         f"<tr><th>{escape(name)}" + "".join(_cell(cells.get(column)) for column in columns)
-        for name, cells in table.rows.items()
+        for name, cells in found.rows.items()
     )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
     grid = (
         f'<div class="scroll"><table><thead><tr><th>{head}</thead><tbody>{rows}</tbody></table>'
         "</div>"
     )
-    if table.folded:
-        return f"<details><summary>{escape(table.title)}</summary>{note}{grid}</details>"
-    return f"<h2>{escape(table.title)}</h2>{note}{grid}"
+    if found.folded:
+        return f"<details><summary>{escape(found.title)}</summary>{note}{grid}</details>"
+    return f"<h2>{escape(found.title)}</h2>{note}{grid}"
 
 
 def _cell(cell: Cell | None) -> str:
@@ -158,16 +166,17 @@ def _cell(cell: Cell | None) -> str:
     return f"<td{kind}>{escape(cell.text)}{small}"
 
 
-def _sample(sample: Sample) -> str:
+def sample(found: Sample) -> str:
+    """An item to listen to and to look at."""
     figures = []
-    for name, about, path in sample.sounds:
+    for name, about, path in found.sounds:
         picture = path.with_suffix(".png")
         image = f'<img alt="spectrogram, {escape(name)}" src="{_uri(picture, "image/png")}">'
         sound = f'<audio controls preload="none" src="{_uri(path, "audio/ogg")}"></audio>'
         caption = f"<figcaption><b>{escape(name)}</b> {escape(about)}</figcaption>"
         figures.append(f"<figure>{image}{sound}{caption}</figure>")
-    said = f'<p lang="{escape(sample.language)}">{escape(sample.text)}</p>'
-    return f'<h3>{escape(sample.title)}</h3>{said}<div class="sounds">{"".join(figures)}</div>'
+    said = f'<p lang="{escape(found.language)}">{escape(found.text)}</p>'
+    return f'<h3>{escape(found.title)}</h3>{said}<div class="sounds">{"".join(figures)}</div>'
 
 
 def _uri(path: Path, kind: str) -> str:

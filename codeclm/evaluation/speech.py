@@ -8,6 +8,7 @@ import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,8 @@ from codeclm.tts.voice import Voice
 
 SHORTEST_VOICE = 2.5  # seconds of audio that a voice is made from
 COLUMNS = (
-    "part", "kind", "id", "speaker", "voice_id", "text", "heard", "errors", "words", "failures",
-    "similarity", "pesq_wb", "stoi", "mel_db", "codec_similarity",
+    "part", "kind", "id", "speaker", "voice_id", "text", "heard", "errors", "words", "char_errors",
+    "chars", "failures", "similarity", "dnsmos", "pesq_wb", "stoi", "mel_db", "codec_similarity",
     "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
 )  # fmt: skip
 
@@ -133,25 +134,37 @@ class Judge:
 
     def __init__(self, recognizer: asr.ASR) -> None:
         self.recognizer = recognizer
+        self._voices: dict[str, speaker.Embedding] = {}
 
     def words(self, text: str, wav: Tensor, rate: int, language: str) -> Row:
         """What is heard in a sound [1, N], the errors in it, and the kinds of failure they are."""
         heard = self.recognizer.transcribe(at_16k(wav, rate), language)
         found, seconds = asr.word_errors(text, heard, language), wav.shape[-1] / rate
+        wrong, chars = asr.character_errors(text, heard, language)
         return {
             "text": text,
             "heard": heard,
             "errors": found.errors,
             "words": found.words,
+            "char_errors": wrong,
+            "chars": chars,
             "failures": ", ".join(hard.failures(text, heard, seconds, language)),
             "audio_seconds": round(seconds, 3),
         }
 
     def voice(self, wav: Tensor, voice: Utterance, rate: int) -> Row:
         """How like the voice of an utterance a sound [1, N] is."""
-        own = speaker.embed(at_16k(read_audio(voice, rate), rate))
+        if voice.id not in self._voices:
+            self._voices[voice.id] = speaker.embed(read_audio(voice, RATE)[0].numpy())
+        own = self._voices[voice.id]
         facts = {"voice_id": voice.id, "speaker": voice.speaker}
         return facts | {"similarity": speaker.cosine(speaker.embed(at_16k(wav, rate)), own)}
+
+    def quality(self, wav: Tensor, rate: int) -> Row:
+        """What a predictor of listeners' scores thinks of a sound [1, N]; None of an empty one."""
+        with suppress(ValueError):
+            return {"dnsmos": audio_metrics.dnsmos(at_16k(wav, rate))}
+        return {"dnsmos": None}
 
 
 def of_recordings(items: Items, judge: Judge, rate: int) -> Iterator[Task]:
@@ -159,8 +172,11 @@ def of_recordings(items: Items, judge: Judge, rate: int) -> Iterator[Task]:
 
     def row(target: Utterance, voice: Utterance, understood: bool) -> Row:
         wav = read_audio(target, rate)
-        said = judge.words(target.text, wav, rate, target.language) if understood else {}
-        return said | judge.voice(wav, voice, rate)
+        alike = judge.voice(wav, voice, rate)
+        if not understood:
+            return alike
+        said = judge.words(target.text, wav, rate, target.language)
+        return said | alike | judge.quality(wav, rate)
 
     for target, voice in items.sentences:
         yield ("sentences", "recording", target.id), partial(row, target, voice, True)
@@ -169,14 +185,26 @@ def of_recordings(items: Items, judge: Judge, rate: int) -> Iterator[Task]:
         yield ("clones", "impostor", target.id), partial(row, other, voice, False)
 
 
-def of_codec(items: Items, judge: Judge, codec: Any) -> Iterator[Task]:
-    """The recordings after their way through a codec."""
-    rate = codec.spec.sample_rate
+def of_codec(
+    items: Items, judge: Judge, load: Callable[[], Any], keep: Path | None = None
+) -> Iterator[Task]:
+    """The recordings after their way through a codec.
+
+    Args:
+        items: what to pass through.
+        judge: hears it.
+        load: gives the codec, once a row needs it.
+        keep: folder for the sound files; None: they are not kept.
+    """
 
     def row(target: Utterance, voice: Utterance) -> Row:
+        codec = load()
+        rate = codec.spec.sample_rate
         original = read_audio(target, rate)
         wav = codec.decode(codec.encode(original[None]))[0, :, : original.shape[1]]
-        said = judge.words(target.text, wav, rate, target.language)
+        if keep is not None:
+            write(keep / f"{target.id}.wav", wav, rate)
+        said = judge.words(target.text, wav, rate, target.language) | judge.quality(wav, rate)
         return said | judge.voice(wav, voice, rate) | _fidelity(original, wav, rate)
 
     for target, voice in items.sentences:
@@ -188,7 +216,7 @@ def of_codec(items: Items, judge: Judge, codec: Any) -> Iterator[Task]:
 def of_model(
     items: Items,
     judge: Judge,
-    tts: TTS,
+    load: Callable[[], TTS],
     kind: str = "spoken",
     sampling: Sampling | None = None,
     seed: int = 0,
@@ -199,15 +227,16 @@ def of_model(
     Args:
         items: what to say.
         judge: hears it.
-        tts: says it.
+        load: gives the model that says it, once a row needs it.
         kind: of the rows.
         sampling: how codes are drawn; None: as the model was made to.
         seed: of speaking.
         keep: folder for the sound files; None: they are not kept.
     """
-    rate = tts.sample_rate
 
-    def row(text: str, voice: Utterance, language: str, name: str) -> Row:
+    def row(text: str, voice: Utterance, language: str, name: str, rated: bool) -> Row:
+        tts = load()
+        rate = tts.sample_rate
         speech = tts.speak(
             text,
             voice=Voice.from_wav(read_audio(voice, rate), tts.codec),
@@ -218,22 +247,23 @@ def of_model(
         if keep is not None:
             write(keep / f"{name}.wav", speech.wav, rate)
         wav = torch.from_numpy(speech.wav)[None]
-        made = {
+        made: Row = {
             "generation_seconds": round(speech.generation_seconds, 4),
             "first_audio_ms": round(speech.first_audio_ms, 1),
             "interventions": json.dumps(speech.interventions),
         }
+        made |= judge.quality(wav, rate) if rated else {}
         return judge.words(text, wav, rate, language) | judge.voice(wav, voice, rate) | made
 
     for target, voice in items.sentences:
-        task = partial(row, target.text, voice, target.language, target.id)
+        task = partial(row, target.text, voice, target.language, target.id, True)
         yield ("sentences", kind, target.id), task
     for target, voice, _ in items.clones:
-        task = partial(row, target.text, voice, target.language, target.id)
+        task = partial(row, target.text, voice, target.language, target.id, True)
         yield ("clones", kind, target.id), task
     for number, (name, text) in enumerate(items.hard):
         _, voice = items.sentences[number % len(items.sentences)]
-        yield ("hard", kind, name), partial(row, text, voice, "en", name)
+        yield ("hard", kind, name), partial(row, text, voice, "en", name, False)
 
 
 def interventions(rows: Iterable[Row]) -> str:

@@ -217,7 +217,7 @@ def plan(
         frame_rate=rate,
         streams=layout.streams,
         corpus=corpus,
-        parameters=_parameters(model),
+        parameters=parameters(model),
         tokens_per_second=per_second,
         positions=steps + before,
         minute_positions=minute + before_minute,
@@ -242,7 +242,8 @@ def count(*parts: nn.Module | None) -> int:
     return sum(p.numel() for part in parts if part is not None for p in part.parameters())
 
 
-def _parameters(model: SpeechLM) -> dict[str, int]:
+def parameters(model: SpeechLM) -> dict[str, int]:
+    """All parameters (`total`), and those of the parts."""
     known = {
         "backbone": count(model.backbone),
         "head": count(model.head, model.advance, model.spell),

@@ -93,6 +93,16 @@ def test_scores(tmp_path: Path) -> None:
     assert list(out) == ["ravi"]
 
 
+def test_a_preference_is_counted_from_both_sides(tmp_path: Path) -> None:
+    rows = [("ab", str(n), "x", int(n < 8)) for n in range(10)]
+    found = listen_score.tables(listen_score.read_answers([answers(tmp_path, "asha", rows)]))
+    preferred = found[0].to_dict()
+    assert found[0].title.startswith("A/B, % preferred")
+    assert preferred["x"]["about"]["value"] == pytest.approx(80)
+    assert preferred["about"]["x"]["value"] == pytest.approx(20)
+    assert preferred["x"]["all others"] == preferred["x"]["about"]
+
+
 def test_the_interval_of_a_proportion() -> None:
     found = listen_score.wilson(8, 10)  # Brown, Cai and DasGupta 2001 give [0.490, 0.943]
     assert (found.low, found.high) == (

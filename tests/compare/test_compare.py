@@ -1,6 +1,7 @@
 """Comparisons: cells are trained, scored and told; what is illegal or fails is told too."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from codeclm.compare import run as comparing
-from codeclm.compare import table
+from codeclm.compare import scores, speed
 from codeclm.compare.cells import Comparison, trainings
 from codeclm.config import load_config
 from codeclm.evaluation import asr, audio_metrics, speaker
@@ -28,7 +29,7 @@ def judges(monkeypatch):
     monkeypatch.setattr(asr, "load_asr", lambda name: FakeASR())
     monkeypatch.setattr(speaker, "embed", lambda wav: np.array([1.0, wav.std()]))
     monkeypatch.setattr(speaker, "cosine", lambda a, b: float(1 - abs(a[1] - b[1])))
-    for name in ("pesq_wb", "stoi", "mel_distance"):
+    for name in ("pesq_wb", "stoi", "mel_distance", "dnsmos"):
         monkeypatch.setattr(audio_metrics, name, lambda *_: 1.0)
 
 
@@ -75,28 +76,75 @@ def config(runs, tiny, tmp_path, corpus):
 def test_cells_are_trained_scored_and_told(config, judges, tmp_path):
     pytest.importorskip("jiwer", reason="needs the extra `eval`")
     out = tmp_path / "out"
-    page = comparing.run(config, out).read_text()
+    page = comparing.run(config, out, time=False)
+    told, html = (out / "compare.md").read_text(), page.read_text()
     weights = out / "cells" / "good" / "final" / "weights.safetensors"
     trained = weights.stat().st_mtime_ns
-    assert "- refused: layout `coarse_first` and head `stages` are made for each other" in page
-    assert "- wrong: " in page
-    assert "codeclm train tts" in page
-    for row in ("recordings", "tiny, resynthesis", "good"):
-        assert f"\n| {row} | " in page
+    refused = (
+        "- refused: not legal: layout `coarse_first` and head `stages` are made for each other"
+    )
+    assert refused in told
+    assert "- wrong: not legal: " in told
+    assert "    codeclm train tts" in told
+    for row in ("recordings", "tiny, resynthesis", "good", "good less its codec"):
+        assert f"\n| {row} | " in told
+        assert f"<th>{row}" in html
+    assert "Every cell heard 0.0 h of audio, with a backbone of 0.0 M parameters" in html
+    assert not re.findall(r'(?:src|href)="(?!data:|ab\.html)', html)
     rows = (out / "scores" / "good" / "items.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 2
 
-    # Whatever is done is not done again.
-    assert comparing.run(config, out, only=["good"]).read_text().count("| good |") == 1
+    # Whatever is done is not done again, and no model is read for it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("codeclm.load_tts", lambda *_: pytest.fail("read a model"))
+        patch.setattr(scores, "read_prepared", lambda *_: pytest.fail("read all tokens"))
+        comparing.run(config, out, only=["good"], time=False)
+    assert (out / "compare.md").read_text().count("\n| good | ") >= 3
     assert weights.stat().st_mtime_ns == trained
     with pytest.raises(ValueError, match=r"no cell bad in .*; there are good, refused, wrong"):
         comparing.run(config, out, only=["bad"])
 
+    # A model of other settings is no row of this comparison, and one not asked for stays in.
+    comparing.run(config, out, ["cells.good.settings={sampling.top_k: 3}"], time=False)
+    assert "good/final was trained with another sampling" in (out / "compare.md").read_text()
+    comparing.run(config, out, only=["wrong"], time=False)
+    assert "\n| good less its codec | " in (out / "compare.md").read_text()
+
+
+@pytest.mark.slow
+def test_speed_is_measured_in_a_process_of_its_own_and_kept(config, judges, tmp_path, monkeypatch):
+    pytest.importorskip("jiwer", reason="needs the extra `eval`")
+    monkeypatch.setattr(speed, "RUNS", 1)
+    comparing.run(config, tmp_path / "out", only=["good"])
+    kept = tmp_path / "out" / "cells" / "good" / "speed.json"
+    found = json.loads(kept.read_text())
+    assert [row["batch"] for row in found["rows"]] == [1, 8]
+    before = kept.stat().st_mtime_ns
+    comparing.run(config, tmp_path / "out", only=["good"])
+    assert kept.stat().st_mtime_ns == before
+
 
 def test_a_cell_that_fails_is_told_and_the_others_go_on(config, tmp_path, monkeypatch):
+    pytest.importorskip("jiwer", reason="needs the extra `eval`")
+    monkeypatch.setattr(asr, "load_asr", lambda name: FakeASR())
+    monkeypatch.setattr(comparing.Scorer, "recordings", lambda self: [])
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    page = comparing.run(config, tmp_path / "out", score=False).read_text()
-    assert "## Failed\n\n- good: exit code 1: it printed nothing" in page
+    comparing.run(config, tmp_path / "out")
+    told = (tmp_path / "out" / "compare.md").read_text()
+    assert "- good: failed: exit code 1: it printed nothing" in told
+
+
+def test_what_breaks_while_scoring_is_kept_beside_the_cell(config, tmp_path):
+    comparison = load_config(Comparison, config)
+    training = next(iter(trainings(comparison, config, tmp_path / "out")))
+    absent = {}
+
+    def broken():
+        raise RuntimeError("out of luck")
+
+    comparing._try(absent, training, broken)
+    assert absent["good"].startswith("failed: RuntimeError: out of luck; see ")
+    assert "out of luck" in (training.folder / "error.log").read_text()
 
 
 def test_every_cell_is_one_command_and_seeds_are_told_apart(config, tmp_path):
@@ -107,33 +155,3 @@ def test_every_cell_is_one_command_and_seeds_are_told_apart(config, tmp_path):
     one = found[1].load()
     assert (one.name, one.seed, one.steps) == ("good-1", 1, 2)
     assert found[1].command.startswith(f"codeclm train tts {tmp_path / 'tiny.yaml'} steps=2 ")
-
-
-def row(part, kind, name, **cells):
-    return {"part": part, "kind": kind, "id": name, "failures": "", **cells}
-
-
-def test_sentences_said_freely_stand_beside_the_same_ones_led():
-    own = [row("sentences", "spoken", name, errors="1", words="4") for name in "ab"]
-    own += [row("diagnosis", kind, "b", errors="0", words="4") for kind in ("led", "true rest")]
-    assert table.diagnosis(own) == {
-        "WER, free": "25.0 % [25.0, 25.0]",
-        "WER, led by the truth": "0.0 % [0.0, 0.0]",
-        "WER, stream 0 predicted, others true": "0.0 % [0.0, 0.0]",
-    }
-
-
-def test_the_figures_of_the_table():
-    recordings = [
-        row("clones", "recording", "a", errors="0", words="10", similarity="0.9"),
-        row("clones", "impostor", "a", errors="", words="", similarity="0.5"),
-    ]
-    ceiling = [row("clones", "codec", "a", errors="1", words="10", similarity="0.8")]
-    own = [row("clones", "spoken", "a", errors="3", words="10", similarity="0.7")]
-    assert table.heard(own) == {"WER, unseen voices": "30.0 % [30.0, 30.0]"}
-    more = {"of which the model's, unseen voices": "+20.0 [+20.0, +20.0]"}
-    assert table.gap(own, ceiling) == more
-    found = table.alike(own, recordings)
-    assert found == {"similarity": "0.70 [0.70, 0.70]", "scaled": "0.50 [0.50, 0.50]"}
-    lines = ["| | a | b |", "|---|---|---|", "| x | 1 |  |", "| y |  | 2 |"]
-    assert table.markdown({"x": {"a": "1"}, "y": {"b": "2"}}).splitlines() == lines

@@ -1,7 +1,9 @@
 """Tables as Markdown, and figures in the unit of their column."""
 
+import re
+
 from codeclm.evaluation import stats
-from codeclm.evaluation.chart import svg
+from codeclm.evaluation.chart import curves, front, scatter, svg
 from codeclm.evaluation.tables import Chart, Point, Table, figure, mean, plain, rate
 
 ROWS = [{"e": "1", "w": "10"}, {"e": 0, "w": 10}, {"e": "", "w": 99}, {"w": 99}]
@@ -43,3 +45,36 @@ def test_a_chart_joins_one_codec_and_draws_a_line_across_for_latents() -> None:
     assert "PESQ &lt;by&gt; rate" in drawn
     alone = svg(Chart("one", "%", [Point("vae", None, 0.0, 0.0, 0.0)]), {"vae": 0})
     assert "nan" not in alone
+
+
+def test_the_front_is_what_no_other_beats_in_both() -> None:
+    points = [Point(name, x, y, y, y) for name, x, y in (
+        ("slow and good", 1, 1), ("in between", 2, 2), ("beaten", 1.5, 3), ("quick", 4, 4),
+        ("as quick and worse", 4, 5),
+    )]  # fmt: skip
+    assert [p.name for p in front(points, lower=False)] == ["slow and good", "in between", "quick"]
+    assert [p.name for p in front(points, lower=True)] == ["slow and good"]
+
+
+def test_a_scatter_has_the_front_and_names_that_do_not_meet() -> None:
+    points = [
+        Point("one", 5, 5.0, 4, 6),
+        Point("two", 5.02, 5.02, 4, 6),
+        Point("all", None, 2, 1, 3),
+    ]
+    drawn = scatter(Chart("WER", "%", points), {"one": 1}, "x real time")
+    assert drawn.count("<circle") == 2
+    assert drawn.count('class="across"') == 1
+    places = re.findall(r'class="name" x="([\d.]+)" y="([\d.]+)"', drawn)
+    assert len(set(places)) == 2
+    assert 'class="front"' in scatter(
+        Chart("WER", "%", [Point("a", 1, 5, 4, 6), Point("b", 2, 7, 6, 8)]), {}, "x"
+    )
+
+
+def test_curves_end_in_names_below_each_other() -> None:
+    line = [(float(x), 100.0 - x) for x in range(20)]
+    drawn = curves("loss", {"a": line, "b": line}, {"a": 0, "b": 1}, "hours")
+    assert drawn.count('class="curve') == 2
+    heights = [float(y) for y in re.findall(r'said"><text x="[\d.]+" y="([\d.]+)"', drawn)]
+    assert heights[1] - heights[0] >= 12
