@@ -48,7 +48,7 @@ END_TO_END = ["name=e2e", SOUND, "learn=[encoder, bottleneck, decoder, vocoder]"
     [
         (train, ["name=tiny"]),
         (train, ["name=rvq", "model.bottleneck={kind: rvq, codebooks: 2, size: 16}"]),
-        (train, END_TO_END),
+        pytest.param(train, END_TO_END, marks=pytest.mark.slow),
         (train_vocoder, ["adversarial.start=1"]),
     ],
     ids=["codec", "moving-averages", "end-to-end", "vocoder"],

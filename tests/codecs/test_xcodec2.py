@@ -52,7 +52,9 @@ def save(name, folder):
     return model
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=["xcodec2", pytest.param("neucodec", marks=pytest.mark.slow)]
+)
 def tiny(request, tmp_path_factory):
     """The codec with windows of one second and a fifth around them, and the library's model."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -73,6 +73,7 @@ def config(runs, tiny, tmp_path, corpus):
     return path
 
 
+@pytest.mark.slow
 def test_cells_are_trained_scored_and_told(config, judges, tmp_path):
     pytest.importorskip("jiwer", reason="needs the extra `eval`")
     out = tmp_path / "out"

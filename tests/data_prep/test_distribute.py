@@ -60,6 +60,7 @@ def test_a_part_that_always_kills_is_given_up(engine):
         list(spread(works.die, [1], engine, 2))
 
 
+@pytest.mark.slow
 @engines
 def test_two_workers_write_the_bytes_of_one(engine, clips, tmp_path, monkeypatch):
     """The two of them into a store."""
