@@ -153,12 +153,24 @@ class Heard:
         frames: [K, n] of its token matrix, perhaps none.
         over: the sentence ends here.
         pause: seconds of silence that follow.
+        step: number of the step in its sentence.
+        drawn: [C], its slots.
+        marks: [C], 0 where a slot holds something.
     """
 
     talk: "Talk"
     frames: Array
     over: bool
     pause: float
+    step: int
+    drawn: Array
+    marks: Sequence[float]
+
+    def cells(self) -> list[tuple[int, int, float]]:
+        """Stream, frame and value of what the step drew, in the order of its slots."""
+        streams, frames = self.talk.grid.cells(self.step)
+        slots = list(zip(streams, frames, self.drawn.tolist(), self.marks, strict=True))
+        return [(k, t, value) for k, t, value, mark in slots[: self.talk.network.drawn] if not mark]
 
 
 class Talk:
@@ -212,6 +224,12 @@ class Talk:
     def fits(self, said: Said) -> bool:
         """Whether a sentence can go on in this memory."""
         return self.spent + len(said.ids) * TOKEN <= MEMORY
+
+    def follow(self, said: Said) -> None:
+        """Goes on with a sentence: in this memory, or in a new one if it does not fit."""
+        if not self.fits(said):
+            self.remember(self.tokens[:, : self.place.frames])
+        self.begin(said)
 
     def begin(self, said: Said) -> None:
         """Begins a sentence in this memory."""
@@ -267,7 +285,8 @@ class Talk:
             self.tokens[:, :end], self.complete = done.T, end
         fresh = self.tokens[:, self.taken : self.complete].copy()
         self.taken = self.complete
-        return Heard(self, fresh, over, self.pause if over else 0.0)
+        pause = self.pause if over else 0.0
+        return Heard(self, fresh, over, pause, self.number - 1, drawn, marks)
 
 
 def livelier(how: Sampling) -> Sampling:
@@ -343,12 +362,9 @@ class Engine:
         if said is None:
             self.remove(talk)
             return
-        if not talk.fits(said):
+        if not (self.network.streamed and talk.fits(said)):
             self._part()
-            talk.remember(talk.tokens[:, : talk.place.frames])
-        elif not self.network.streamed:
-            self._part()
-        talk.begin(said)
+        talk.follow(said)
 
     def _part(self) -> None:
         """Gives every talk its rows back."""
