@@ -175,7 +175,7 @@ class TTS:
         """Says a text, yielding sound [n] as soon as it is known; arguments as `speak`."""
         guards = guards or Guards()
         counts: Counter[str] = Counter() if interventions is None else interventions
-        talk = self.talk(self._said(text, language), voice, sampling, seed, guards, counts)
+        talk = self.talk(self.said(text, language), voice, sampling, seed, guards, counts)
         mouth, engine = Mouth(self.sound, guards, counts), Engine(self.network)
         engine.add(talk)
         with ThreadPoolExecutor(1) as beside:  # sounds a chunk while the next frames are drawn
@@ -214,12 +214,14 @@ class TTS:
 
         with Desk(self, together) as desk:
             answers = [
-                desk.answer(one, parts(one.text), sampling=sampling, guards=guards)
+                desk.answer(
+                    one, self.said(one.text, one.language), sampling=sampling, guards=guards
+                )
                 for one in requests
             ]
             return [answer.result() for answer in answers]
 
-    def _said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
+    def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
         """The sentences of a text, as they come."""
         for part in parts(text):
             yield Said(self.tokenizer.encode(part.text, language), part.pause)

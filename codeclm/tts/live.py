@@ -25,7 +25,6 @@ from codeclm.tts.engine import Engine, Heard, Said, Talk
 from codeclm.tts.generate import TOGETHER, TTS, Drawing, Request, Speech, Wav
 from codeclm.tts.guard import Guards
 from codeclm.tts.mouth import Chunk, Mouth
-from codeclm.tts.sentences import Part
 
 AHEAD = 20.0  # seconds of sound that may wait for a listener; with more of it the talk pauses
 
@@ -71,6 +70,7 @@ class Answer:
         lips: the thread of its mouth.
 
     Attributes:
+        unsaid: sentences that wait.
         state: waiting (for text), ready, speaking, paused (for its listener), closing, over.
         error: why it ended early, if it did.
         speech: what it took, once it is over; without the sound.
@@ -94,7 +94,7 @@ class Answer:
         self.sink, self.paced, self.watched = sink or self.events.put, sink is not None, watched
         self.counts: Counter[str] = Counter()
         self.mouth = Mouth(desk.tts.sound, guards, self.counts)
-        self.parts: deque[Part] = deque()
+        self.unsaid: deque[Said] = deque()
         self.complete = False  # no more text will come
         self.talk: Talk | None = None
         self.state = "waiting"
@@ -107,9 +107,9 @@ class Answer:
 
     # --- for whoever asked, in any thread ---
 
-    def say(self, found: Iterable[Part], complete: bool = False) -> None:
-        """Adds to the text; `complete`: that was all of it."""
-        self.parts.extend(found)
+    def say(self, found: Iterable[Said], complete: bool = False) -> None:
+        """Adds sentences; `complete`: that was all."""
+        self.unsaid.extend(found)
         self._asked = self._asked or time.perf_counter()
         self.complete = complete
         self.desk.ask(partial(self.desk.look, self))
@@ -136,11 +136,6 @@ class Answer:
         return replace(self.speech, wav=np.concatenate(chunks))
 
     @property
-    def unsaid(self) -> int:
-        """Characters of text that wait."""
-        return sum(len(part.text) for part in tuple(self.parts))
-
-    @property
     def ahead(self) -> float:
         """Seconds of sound that wait for the listener."""
         return (self._made - self._taken) / self.desk.tts.sample_rate if self.paced else 0.0
@@ -152,16 +147,11 @@ class Answer:
 
     def __next__(self) -> Said:
         """The next sentence if it is there: the engine never waits for one."""
-        if not self.parts:
+        if not self.unsaid:
             raise StopIteration
-        part = self.parts.popleft()
-        try:
-            ids = self.desk.tts.tokenizer.encode(part.text, self.request.language)
-        except Exception as error:
-            self.error = error
-            raise StopIteration from None
-        self.tokens += len(ids)
-        return Said(ids, part.pause)
+        said = self.unsaid.popleft()
+        self.tokens += len(said.ids)
+        return said
 
     def enter(self, now: float) -> Talk:
         """The talk, ready to go on."""
@@ -260,7 +250,7 @@ class Desk:
     def answer(
         self,
         request: Request,
-        found: Iterable[Part] = (),
+        found: Iterable[Said] = (),
         *,
         complete: bool = True,
         sampling: Drawing | None = None,
@@ -272,7 +262,7 @@ class Desk:
 
         Args:
             request: voice, language and seed of it.
-            found: its text, cut into parts (`tts.sentences`).
+            found: the sentences of its text (`TTS.said`).
             complete: that is all; otherwise more is added by `Answer.say`.
             sampling: as of `TTS.speak`.
             guards: as of `TTS.speak`.
@@ -331,7 +321,7 @@ class Desk:
         if answer.state == "paused" and answer.ahead <= AHEAD / 2:
             answer.state = "ready"
             self._ready.append(answer)
-        elif answer.state == "waiting" and answer.parts:
+        elif answer.state == "waiting" and answer.unsaid:
             answer.state = "next"
             self._ready.append(answer)
         elif answer.state == "waiting" and answer.complete:
@@ -387,7 +377,7 @@ class Desk:
             try:
                 talk = answer.enter(now)
             except Exception as error:
-                self.end(answer, answer.error or error)
+                self.end(answer, error)
                 continue
             answer.state = "speaking"
             self.speaking[talk] = answer
@@ -412,9 +402,7 @@ class Desk:
             except Exception as error:
                 self.end(answer, error)
                 continue
-            if answer.error is not None:  # of its next sentence
-                self.end(answer, answer.error)
-            elif event.talk not in staying:
+            if event.talk not in staying:
                 self._out(answer, "waiting")
             elif answer.ahead > AHEAD:
                 self._engine.remove(event.talk)

@@ -69,6 +69,11 @@ class Arriving:
                 self._waiting, self._since = self._waiting[end.end() :], 0
                 yield from _pieces(sentence)
 
+    @property
+    def waits(self) -> int:
+        """Characters of a sentence that is not whole."""
+        return len(self._waiting)
+
     def end(self) -> Iterator[str]:
         """The rest, when no more will come."""
         rest, self._waiting, self._since = self._waiting, "", 0
