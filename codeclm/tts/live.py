@@ -357,7 +357,7 @@ class Desk:
 
     def _listen(self) -> bool:
         """Does what was asked, and waits for it when there is nothing to say; False: closed."""
-        idle = not self.speaking
+        idle = not self.speaking and not self._ready
         while True:
             try:
                 call = self._calls.get(block=idle)
