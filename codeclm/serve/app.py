@@ -37,7 +37,7 @@ def make_app(tts: TTS, settings: Settings) -> FastAPI:
         loading = asyncio.create_task(asyncio.to_thread(lambda: tts.codec))
         yield
         await asyncio.gather(loading, return_exceptions=True)
-        await asyncio.to_thread(house.desk.close, True)
+        await asyncio.to_thread(house.close)
 
     # No page of its own for the routes: FastAPI's loads scripts from elsewhere.
     app = FastAPI(

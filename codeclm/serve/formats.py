@@ -1,8 +1,8 @@
 """Sound as bytes that can be sent while more of it is made.
 
 What libsndfile writes is sent on as it appends; what it would go back for, to write lengths into a
-header, is left as it was. So a streamed flac does not say how long it is, and a streamed wav says
-0xFFFFFFFF, as OpenAI's does. `whole` knows the length.
+header, is left as it was. So a streamed wav says that its length is 0xFFFFFFFF, as OpenAI's does. A
+flac without its length cannot be read by libsndfile itself, so it is made by `whole` alone.
 """
 
 import io
@@ -19,6 +19,7 @@ TYPES = {
     "opus": "audio/ogg",
     "flac": "audio/flac",
 }
+STREAMED = ("pcm", "wav", "mp3", "opus")
 CODINGS: dict[str, dict[str, Any]] = {
     # A constant rate (112 kb/s at 24 kHz): without a table at the beginning, the length of a
     # variable one cannot be told.
@@ -58,7 +59,7 @@ class Encoder:
     """Turns chunks of sound into bytes.
 
     Args:
-        kind: one of `TYPES`.
+        kind: one of `STREAMED`.
         rate: Hz.
     """
 

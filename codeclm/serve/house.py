@@ -64,6 +64,11 @@ class House:
         self.making = asyncio.Lock()  # of voices, one at a time
         self.clients, self.leaving = 0, False
 
+    def close(self) -> None:
+        """Ends what is still being said."""
+        self.desk.close(cancel=True)
+        self.voices.close()
+
     def answer(
         self,
         wish: "Wish",

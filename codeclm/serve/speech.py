@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from codeclm.serve.errors import RefusalError, refusal
-from codeclm.serve.formats import CODINGS, TYPES, Encoder, whole
+from codeclm.serve.formats import CODINGS, STREAMED, TYPES, Encoder, whole
 from codeclm.serve.house import STALLED, House, Listener, Wish
 from codeclm.tts.live import Answer
 
@@ -148,18 +148,20 @@ class Spoken(Response):
     async def _bytes(self) -> AsyncGenerator[bytes, None]:
         request, rate = self.request, self.house.tts.sample_rate
         kind, sse = request.response_format, request.stream_format == "sse"
+        streams = request.stream and kind in STREAMED
         encoder, chunks = Encoder(kind, rate), [np.zeros(0, np.float32)]
         async with contextlib.aclosing(self.listener.events(self.answer)) as events:
             async for wav in events:
                 assert isinstance(wav, np.ndarray)
-                if not request.stream:
+                if not streams:
                     chunks.append(wav)
                 elif kind not in CODINGS:
                     yield _delta(encoder.add(wav), sse)
                 elif data := await asyncio.to_thread(encoder.add, wav):
                     yield _delta(data, sse)
-        if not request.stream:
-            yield await asyncio.to_thread(whole, kind, rate, np.concatenate(chunks))
+        if not streams:
+            data = await asyncio.to_thread(whole, kind, rate, np.concatenate(chunks))
+            yield _delta(data, sse)
         elif data := await asyncio.to_thread(encoder.end):
             yield _delta(data, sse)
         if sse:

@@ -6,6 +6,7 @@ share it. A file is written whole and then renamed; ids are made here and are no
 
 import re
 import secrets
+import shutil
 import tempfile
 import time
 from collections import OrderedDict
@@ -37,9 +38,8 @@ class Voices:
 
     def __init__(self, tts: TTS, folder: Path | None) -> None:
         self.tts, self._kept = tts, OrderedDict[str, tuple[int, Voice]]()
-        if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="codeclm-voices-")
-            folder = Path(self._temporary.name)
+        self._temporary = folder is None
+        folder = folder or Path(tempfile.mkdtemp(prefix="codeclm-voices-"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f".*{SUFFIX}.tmp"):  # by a process that was killed
@@ -48,6 +48,11 @@ class Voices:
         except OSError as error:
             raise ValueError(f"voices cannot be kept in {folder}: {error.strerror}") from None
         self.folder = folder
+
+    def close(self) -> None:
+        """Forgets the uploaded voices, if no folder was given for them."""
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def find(self, wanted: str | None) -> Voice | None:
         """A voice by its id; None and `default`: the first stock voice, if there is one.

@@ -25,7 +25,7 @@ def running(tts, **settings):
     """The server and its address."""
     app = make_app(tts, Settings(("tiny", "tts-1"), **settings))
     config = uvicorn.Config(app, port=0, log_level="critical", ws_max_size=1 << 16)
-    server = Server(config, app, grace=10)
+    server = Server(config, app, grace=60)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

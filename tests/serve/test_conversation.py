@@ -83,7 +83,7 @@ def test_a_cancelled_answer_ends_and_the_next_is_said(line, server):
         ([{"type": "start"}, {"type": "start"}], None, "wrong_type"),
         ([{"type": "start"}, {"type": "text", "text": 1}], "text", "invalid_value"),
         ([{"type": "start"}, *text("x" * 5000)], "text", "string_above_max_length"),
-        ([{"type": "start", "language": "xx"}, *text("One."), {"type": "end"}], "text", "invalid_value"),
+        ([{"type": "start", "language": "xx"}, *text("One. Two.")], "text", "invalid_value"),
         ([["start"]], None, "invalid_json"),
     ],
 )  # fmt: skip
