@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from codeclm.serve.errors import RefusalError
 from codeclm.serve.metrics import Metrics
 from codeclm.serve.voices import Voices
 from codeclm.tts.engine import Said
-from codeclm.tts.generate import TTS, Request, Wav
+from codeclm.tts.generate import KEPT_VOICES, TTS, Request, Wav
 from codeclm.tts.live import Answer, Desk, Drawn, FullError
 
 STALLED = 60.0  # seconds that a client may take to read what it was sent
@@ -61,6 +63,8 @@ class House:
         self.voices = Voices(tts, settings.voices)
         self.desk = Desk(tts, settings.together, settings.waiting)
         self.metrics = Metrics(self.desk)
+        for voice in islice(tts.voices.values(), KEPT_VOICES):
+            self.desk.ask(partial(tts.prepare, voice))
         self.making = asyncio.Lock()  # of voices, one at a time
         self.clients, self.leaving = 0, False
 

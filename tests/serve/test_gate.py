@@ -23,10 +23,11 @@ def test_without_keys_only_this_machine_and_its_own_pages(web):
 
 
 def test_with_keys_one_must_be_brought(tts):
-    with running(
-        tts, keys=("first", "second"), origins=("https://my.page",), any_host=True
-    ) as server:
-        web = httpx.Client(base_url=f"http://{server.address}", headers={"Host": "my.host"})
+    settings = {"keys": ("first", "second"), "origins": ("https://my.page",), "any_host": True}
+    with (
+        running(tts, **settings) as server,
+        httpx.Client(base_url=f"http://{server.address}", headers={"Host": "my.host"}) as web,
+    ):
         for given in ({}, {"Authorization": "Bearer thir"}, {"Authorization": "second"}):
             response = web.get("/v1/models", headers=given)
             assert (response.status_code, response.json()["error"]["code"]) == (

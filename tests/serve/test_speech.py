@@ -16,9 +16,13 @@ from codeclm.tts.generate import Request
 from tests.serve.conftest import running
 
 
+def openai_s(server):
+    return openai.OpenAI(base_url=f"http://{server.address}/v1", api_key="none", max_retries=0)
+
+
 @pytest.fixture(scope="module")
 def client(server):
-    with openai.OpenAI(base_url=f"http://{server.address}/v1", api_key="none") as client:
+    with openai_s(server) as client:
         yield client
 
 
@@ -122,7 +126,7 @@ def test_every_error_has_the_same_shape(web):
 def test_a_fault_of_ours_is_told_as_one_and_says_no_more(client, server, monkeypatch, caplog):
     monkeypatch.setattr(server.house.tts.network, "text", lambda ids: 1 / 0)
     with pytest.raises(openai.InternalServerError) as error:
-        ask(client.with_options(max_retries=0))
+        ask(client)
     assert error.value.type == "server_error"
     assert "division" not in str(error.value)
     monkeypatch.undo()
@@ -154,13 +158,10 @@ def test_who_leaves_is_spoken_no_further(server):
 
 
 def test_a_full_server_says_when_to_come_again(tts):
-    with running(tts, together=1, waiting=0) as server:
+    with running(tts, together=1, waiting=0) as server, openai_s(server) as client:
         held = server.house.desk.answer
         listener = threading.Event()
         busy = held(Request(""), complete=False, sink=lambda event: listener.set())
-        client = openai.OpenAI(
-            base_url=f"http://{server.address}/v1", api_key="none", max_retries=0
-        )
         with pytest.raises(openai.RateLimitError) as error:
             ask(client)
         assert error.value.response.headers["retry-after"] == "2"
@@ -177,11 +178,8 @@ def test_a_full_server_says_when_to_come_again(tts):
 
 
 def test_the_first_signal_finishes_what_is_being_said(tts):
-    with running(tts) as server:
+    with running(tts) as server, openai_s(server) as client:
         found = []
-        client = openai.OpenAI(
-            base_url=f"http://{server.address}/v1", api_key="none", max_retries=0
-        )
         text = "This is still said to its end, however long that takes."
         thread = threading.Thread(target=lambda: found.append(ask(client, text).content))
         thread.start()

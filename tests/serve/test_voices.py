@@ -46,7 +46,7 @@ def test_an_uploaded_voice_speaks_and_survives_the_process(web, server, tts, rec
     assert again.find(about["id"]).name == "Anna B."
     assert web.delete(f"/v1/voices/{about['id']}").json()["deleted"] is True
     assert web.delete(f"/v1/voices/{about['id']}").status_code == 404
-    assert web.get("/v1/voices").json()["data"] == []
+    assert about["id"] not in {voice["id"] for voice in web.get("/v1/voices").json()["data"]}
     with pytest.raises(voices.RefusalError, match="there is no voice"):
         again.find(about["id"])
 
