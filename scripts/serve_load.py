@@ -41,7 +41,7 @@ def start(port: int, voices: Path) -> subprocess.Popen[bytes]:
     """The server, once it answers."""
     command = [sys.executable, "-m", "codeclm", "serve", "--port", str(port)]
     server = subprocess.Popen(
-        [*command, "--voices", str(voices), "--together", "16"], stderr=subprocess.DEVNULL
+        [*command, "--voices", str(voices)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while True:
         try:
@@ -131,7 +131,7 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
         for text, name in keys
     ]
     server, rows = start(args.port, voices), []
-    result: dict[str, object] = {"alone": hear(alone, tts.sample_rate), "rows": rows}
+    result: dict[str, object] = {"rows": rows}
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{args.port}", timeout=600, limits=limits
@@ -170,6 +170,7 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
         result["same_after_kill"] = (await ask(web, wish))[1] == before
     server.send_signal(signal.SIGTERM)
     result["exit_code"] = server.wait()
+    result["alone"] = hear(alone, tts.sample_rate)
     return result
 
 

@@ -301,23 +301,33 @@ class Engine:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.talks: list[Talk] = []
-        self._cache: Any = None  # the rows of all talks, in their order
+        self._cache: Any = None  # the rows of the first `_joined` talks, in their order
+        self._joined = 0
 
     def add(self, talk: Talk) -> None:
         """Lets a talk join at the next step."""
-        self._part()
         self.talks.append(talk)
 
     def remove(self, talk: Talk) -> None:
-        """Lets a talk leave, said or not."""
-        self._part()
+        """Lets a talk leave, said or not; it may come back."""
+        place = self.talks.index(talk)
+        if place < self._joined:
+            own, rest, first = [], [], 0
+            for each in self.talks[: self._joined]:
+                (own if each is talk else rest).extend(range(first, first + each.rows))
+                first += each.rows
+            talk.cache = self.network.part(self._cache, own)
+            self._cache = self.network.part(self._cache, rest) if rest else None
+            self._joined -= 1
         self.talks.remove(talk)
 
     def step(self) -> list[Heard]:
         """One step of every talk; what it made complete. Those that are said leave."""
         network, grid = self.network, self.network.grid
-        if self._cache is None:
-            self._cache = network.join([talk.cache for talk in self.talks])
+        if self._joined < len(self.talks):
+            fresh = [talk.cache for talk in self.talks[self._joined :]]
+            self._cache = network.join([self._cache, *fresh] if self._joined else fresh)
+            self._joined = len(self.talks)
         owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
         texts = [talk.text for talk, _ in owners]
         token, age = self._places(owners)
@@ -361,20 +371,12 @@ class Engine:
         said = next(talk.sentences, None)
         if said is None:
             self.remove(talk)
-            return
-        if not (self.network.streamed and talk.fits(said)):
-            self._part()
-        talk.follow(said)
-
-    def _part(self) -> None:
-        """Gives every talk its rows back."""
-        if self._cache is not None:
-            first = 0
-            for talk in self.talks:
-                rows = range(first, first + talk.rows)
-                talk.cache = self.network.part(self._cache, rows)
-                first += talk.rows
-            self._cache = None
+        elif self.network.streamed and talk.fits(said):
+            talk.follow(said)
+        else:  # which is work for its own rows
+            self.remove(talk)
+            talk.follow(said)
+            self.add(talk)
 
 
 def _alike(now: dict[Talk, tuple[How, tuple[int, ...], tuple[float, ...]]]) -> list[list[Talk]]:
