@@ -336,6 +336,7 @@ class Desk:
         if answer.talk in self._engine.talks:
             self._engine.remove(answer.talk)
         answer.state, answer.error = "over", error
+        answer.talk = None  # which knows its answer, and holds a lot
         if error is None:
             answer.speech = answer.summary()
         answer.lips.submit(self._forget, answer)

@@ -1,6 +1,9 @@
 """The desk: answers that come, wait and go do not disturb each other."""
 
+import gc
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -79,6 +82,20 @@ def test_who_leaves_is_spoken_no_further(tts):
         assert np.array_equal(stays.result().wav, tts.speak("Another.", seed=3).wav)
     assert isinstance(gone.error, live.CancelledError)
     assert not desk.answers
+
+
+def test_nothing_of_an_answer_stays(tts):
+    gc.disable()
+    try:
+        with Desk(tts) as desk:
+            answer = desk.answer(Request(""), tts.said("One.", "en"))
+            while answer.talk is None:
+                time.sleep(0.001)
+            talk = weakref.ref(answer.talk)
+            answer.result()
+        assert talk() is None
+    finally:
+        gc.enable()
 
 
 def test_a_step_that_fails_ends_its_talks_and_not_the_desk(tts, monkeypatch):
