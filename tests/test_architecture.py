@@ -16,6 +16,7 @@ BELOW = {
     "data_prep": {"corpus", "codecs"},
     "tts": {"corpus", "codecs", "data_prep"},
     "evaluation": {"corpus", "codecs", "data_prep", "tts"},
+    "serve": {"corpus", "codecs", "data_prep", "tts"},
     "codec_study": {"corpus", "codecs", "data_prep", "tts", "evaluation"},
     "compare": {"corpus", "codecs", "data_prep", "tts", "evaluation", "codec_study"},
 }

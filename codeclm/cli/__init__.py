@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import codeclm
-from codeclm.cli import bench, codec_study, compare, export, prep, speak, train, voice
+from codeclm.cli import bench, codec_study, compare, export, prep, serve, speak, train, voice
 from codeclm.cli.common import SETTINGS, OneLineErrors
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("plan")(train.plan)
 app.add_typer(train.app, name="train")
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 
 
 def main() -> None:

@@ -153,12 +153,24 @@ class Heard:
         frames: [K, n] of its token matrix, perhaps none.
         over: the sentence ends here.
         pause: seconds of silence that follow.
+        step: number of the step in its sentence.
+        drawn: [C], its slots.
+        marks: [C], 0 where a slot holds something.
     """
 
     talk: "Talk"
     frames: Array
     over: bool
     pause: float
+    step: int
+    drawn: Array
+    marks: Sequence[float]
+
+    def cells(self) -> list[tuple[int, int, float]]:
+        """Stream, frame and value of what the step drew, in the order of its slots."""
+        streams, frames = self.talk.grid.cells(self.step)
+        slots = list(zip(streams, frames, self.drawn.tolist(), self.marks, strict=True))
+        return [(k, t, value) for k, t, value, mark in slots[: self.talk.network.drawn] if not mark]
 
 
 class Talk:
@@ -212,6 +224,12 @@ class Talk:
     def fits(self, said: Said) -> bool:
         """Whether a sentence can go on in this memory."""
         return self.spent + len(said.ids) * TOKEN <= MEMORY
+
+    def follow(self, said: Said) -> None:
+        """Goes on with a sentence: in this memory, or in a new one if it does not fit."""
+        if not self.fits(said):
+            self.remember(self.tokens[:, : self.place.frames])
+        self.begin(said)
 
     def begin(self, said: Said) -> None:
         """Begins a sentence in this memory."""
@@ -267,7 +285,8 @@ class Talk:
             self.tokens[:, :end], self.complete = done.T, end
         fresh = self.tokens[:, self.taken : self.complete].copy()
         self.taken = self.complete
-        return Heard(self, fresh, over, self.pause if over else 0.0)
+        pause = self.pause if over else 0.0
+        return Heard(self, fresh, over, pause, self.number - 1, drawn, marks)
 
 
 def livelier(how: Sampling) -> Sampling:
@@ -282,23 +301,33 @@ class Engine:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.talks: list[Talk] = []
-        self._cache: Any = None  # the rows of all talks, in their order
+        self._cache: Any = None  # the rows of the first `_joined` talks, in their order
+        self._joined = 0
 
     def add(self, talk: Talk) -> None:
         """Lets a talk join at the next step."""
-        self._part()
         self.talks.append(talk)
 
     def remove(self, talk: Talk) -> None:
-        """Lets a talk leave, said or not."""
-        self._part()
+        """Lets a talk leave, said or not; it may come back."""
+        place = self.talks.index(talk)
+        if place < self._joined:
+            own, rest, first = [], [], 0
+            for each in self.talks[: self._joined]:
+                (own if each is talk else rest).extend(range(first, first + each.rows))
+                first += each.rows
+            talk.cache = self.network.part(self._cache, own)
+            self._cache = self.network.part(self._cache, rest) if rest else None
+            self._joined -= 1
         self.talks.remove(talk)
 
     def step(self) -> list[Heard]:
         """One step of every talk; what it made complete. Those that are said leave."""
         network, grid = self.network, self.network.grid
-        if self._cache is None:
-            self._cache = network.join([talk.cache for talk in self.talks])
+        if self._joined < len(self.talks):
+            fresh = [talk.cache for talk in self.talks[self._joined :]]
+            self._cache = network.join([self._cache, *fresh] if self._joined else fresh)
+            self._joined = len(self.talks)
         owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
         texts = [talk.text for talk, _ in owners]
         token, age = self._places(owners)
@@ -342,23 +371,12 @@ class Engine:
         said = next(talk.sentences, None)
         if said is None:
             self.remove(talk)
-            return
-        if not talk.fits(said):
-            self._part()
-            talk.remember(talk.tokens[:, : talk.place.frames])
-        elif not self.network.streamed:
-            self._part()
-        talk.begin(said)
-
-    def _part(self) -> None:
-        """Gives every talk its rows back."""
-        if self._cache is not None:
-            first = 0
-            for talk in self.talks:
-                rows = range(first, first + talk.rows)
-                talk.cache = self.network.part(self._cache, rows)
-                first += talk.rows
-            self._cache = None
+        elif self.network.streamed and talk.fits(said):
+            talk.follow(said)
+        else:  # which is work for its own rows
+            self.remove(talk)
+            talk.follow(said)
+            self.add(talk)
 
 
 def _alike(now: dict[Talk, tuple[How, tuple[int, ...], tuple[float, ...]]]) -> list[list[Talk]]:

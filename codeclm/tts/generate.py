@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Network, Said, Talk
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Chunk, Mouth, Sound
+from codeclm.tts.mouth import Mouth, Sound
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 
@@ -175,7 +175,7 @@ class TTS:
         """Says a text, yielding sound [n] as soon as it is known; arguments as `speak`."""
         guards = guards or Guards()
         counts: Counter[str] = Counter() if interventions is None else interventions
-        talk = self.talk(self._said(text, language), voice, sampling, seed, guards, counts)
+        talk = self.talk(self.said(text, language), voice, sampling, seed, guards, counts)
         mouth, engine = Mouth(self.sound, guards, counts), Engine(self.network)
         engine.add(talk)
         with ThreadPoolExecutor(1) as beside:  # sounds a chunk while the next frames are drawn
@@ -210,31 +210,18 @@ class TTS:
             guards: as of `speak`.
             together: how many are in the engine at once; the next joins when one is said.
         """
-        guards, engine = guards or Guards(), Engine(self.network)
-        waiting = list(enumerate(requests))[::-1]
-        under_way: dict[Talk, _UnderWay] = {}
-        done: dict[int, Future[Speech]] = {}
-        with ThreadPoolExecutor(1) as beside:
-            while waiting or engine.talks:
-                now = time.perf_counter()
-                while waiting and len(engine.talks) < together:
-                    number, request = waiting.pop()
-                    counts: Counter[str] = Counter()
-                    said = self._said(request.text, request.language)
-                    talk = self.talk(said, request.voice, sampling, request.seed, guards, counts)
-                    engine.add(talk)
-                    mouth = Mouth(self.sound, guards, counts)
-                    under_way[talk] = _UnderWay(number, request, mouth, counts, now)
-                for heard in engine.step():
-                    way = under_way[heard.talk]
-                    if (chunk := way.mouth.take(heard)) is not None:
-                        beside.submit(way.say, chunk)
-                for talk in set(under_way) - set(engine.talks):
-                    way = under_way.pop(talk)
-                    done[way.number] = beside.submit(way.close, self.sample_rate)
-        return [done[number].result() for number in range(len(requests))]
+        from codeclm.tts.live import Desk
 
-    def _said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
+        with Desk(self, together) as desk:
+            answers = [
+                desk.answer(
+                    one, self.said(one.text, one.language), sampling=sampling, guards=guards
+                )
+                for one in requests
+            ]
+            return [answer.result() for answer in answers]
+
+    def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
         """The sentences of a text, as they come."""
         for part in parts(text):
             yield Said(self.tokenizer.encode(part.text, language), part.pause)
@@ -262,7 +249,9 @@ class TTS:
             ValueError: it is of another codec, or its transcript does not fit.
         """
         self.sound.check(voice)
-        if id(voice) not in self._prefilled:
+        if id(voice) in self._prefilled:  # stays for longer
+            self._prefilled[id(voice)] = self._prefilled.pop(id(voice))
+        else:
             cache, ids = self.network.start(), []
             if voice.transcript:
                 ids = self.tokenizer.encode(voice.transcript, voice.language)
@@ -299,31 +288,6 @@ class TTS:
         if len({(one.guidance, one.guide_top_k) for one in each}) > 1:
             raise ValueError("guidance must be the same for all streams")
         return each
-
-
-@dataclass
-class _UnderWay:
-    """A request in an engine. Its sound is made in order, by a thread beside."""
-
-    number: int
-    request: Request
-    mouth: Mouth
-    counts: Counter[str]
-    began: float
-    first: float = 0.0
-    chunks: list[Wav] = field(default_factory=list)
-
-    def say(self, chunk: Chunk) -> None:
-        self.chunks.append(self.mouth.say(chunk))
-        if len(self.chunks[-1]):
-            self.first = self.first or time.perf_counter() - self.began
-
-    def close(self, rate: int) -> Speech:
-        wav = np.concatenate([*self.chunks, self.mouth.close()])
-        took = time.perf_counter() - self.began
-        seconds, first = len(wav) / rate, 1000 * (self.first or took)
-        seed, counts = self.request.seed, dict(+self.counts)
-        return Speech(wav, rate, seconds, took, seconds / took, first, seed, counts)
 
 
 def load_tts(name: str | Path, codec: str | Path | None = None) -> TTS:

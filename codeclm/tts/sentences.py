@@ -26,12 +26,13 @@ def parts(text: str | Iterable[str]) -> Iterator[Part]:
     """Cuts a text, or one that arrives piece by piece, into parts.
 
     Of a whole text, short sentences stay together, so that one breath carries them. Of one that
-    arrives, each sentence is a part once the text after its end has begun.
+    arrives, each sentence is a part once the text after its end has begun. What has neither letter
+    nor digit is no part.
 
     Raises:
         ValueError: there is nothing to say.
     """
-    found = _whole(text) if isinstance(text, str) else _arriving(text)
+    found = _whole(text) if isinstance(text, str) else map(Part, _arriving(text))
     first = next(found, None)
     if first is None:
         raise ValueError("the text is empty: give at least one word to say")
@@ -40,36 +41,59 @@ def parts(text: str | Iterable[str]) -> Iterator[Part]:
 
 
 def _whole(text: str) -> Iterator[Part]:
-    paragraphs = [paragraph for paragraph in BREAK.split(text) if paragraph.strip()]
+    paragraphs = list(filter(_said, BREAK.split(text)))
     for number, paragraph in enumerate(paragraphs, 1):
         together: list[str] = []
-        for sentence in _sentences([paragraph]):
-            for piece in shorter(" ".join(sentence.split())):
-                if together and len(together[-1]) + len(piece) < LONGEST:
-                    together[-1] += " " + piece
-                else:
-                    together.append(piece)
+        for piece in _arriving([paragraph]):
+            if together and len(together[-1]) + len(piece) < LONGEST:
+                together[-1] += " " + piece
+            else:
+                together.append(piece)
         for piece in together[:-1]:
             yield Part(piece)
         yield Part(together[-1], PARAGRAPH if number < len(paragraphs) else 0.0)
 
 
-def _arriving(pieces: Iterable[str]) -> Iterator[Part]:
-    for sentence in _sentences(pieces):
-        yield from map(Part, shorter(" ".join(sentence.split())))
+class Arriving:
+    """Cuts a text that arrives piece by piece."""
 
+    def __init__(self) -> None:
+        self._waiting, self._since = "", 0
 
-def _sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Each sentence, once the text after its end has begun."""
-    waiting, since = "", 0
-    for piece in pieces:
-        waiting += piece
-        while (end := END.search(waiting, since)) and end.end() < len(waiting):
-            sentence, since = waiting[: end.end()].strip(), end.end()
+    def add(self, piece: str) -> Iterator[str]:
+        """What can be said now: each sentence, once the text after its end has begun."""
+        self._waiting += piece
+        while (end := END.search(self._waiting, self._since)) and end.end() < len(self._waiting):
+            sentence, self._since = self._waiting[: end.end()].strip(), end.end()
             if not ABBREVIATED.search(sentence):
-                yield sentence
-                waiting, since = waiting[end.end() :], 0
-    yield waiting.strip()
+                self._waiting, self._since = self._waiting[end.end() :], 0
+                yield from _pieces(sentence)
+
+    @property
+    def waits(self) -> int:
+        """Characters of a sentence that is not whole."""
+        return len(self._waiting)
+
+    def end(self) -> Iterator[str]:
+        """The rest, when no more will come."""
+        rest, self._waiting, self._since = self._waiting, "", 0
+        yield from _pieces(rest)
+
+
+def _arriving(pieces: Iterable[str]) -> Iterator[str]:
+    text = Arriving()
+    for piece in pieces:
+        yield from text.add(piece)
+    yield from text.end()
+
+
+def _pieces(sentence: str) -> Iterator[str]:
+    """A sentence without needless spaces, cut if it is long; nothing, if it cannot be said."""
+    return filter(_said, shorter(" ".join(sentence.split())))
+
+
+def _said(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def shorter(sentence: str, longest: int = TOO_LONG) -> Iterator[str]:

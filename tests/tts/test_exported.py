@@ -25,7 +25,7 @@ from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.tts import network
 from codeclm.tts.exported import run as exported
 from codeclm.tts.exported import write
-from codeclm.tts.exported.memory import Session
+from codeclm.tts.exported.memory import Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.generate import TTS, load_tts
 from codeclm.tts.model import ModelConfig, SpeechLM
@@ -310,3 +310,14 @@ def test_graphs_of_another_configuration_are_refused(folder):
     with pytest.raises(ValueError, match="trained anew since its graphs were written"):
         load_tts(folder)
     path.write_text(whole)
+
+
+def test_rows_that_leave_lie_as_a_session_reads_them():
+    memory = Memory({"depth": 2, "heads": 2, "size": 4, "turns": [1.0, 0.5]})
+    ways = [memory.start() for _ in range(3)]
+    for number, cache in enumerate(ways):
+        cache.held = np.full((4, 1, 2, 5, 4), number, np.float32)
+        cache.lengths = [5]
+    rest = memory.part(memory.join(ways), [0, 2])
+    assert rest.held.flags.c_contiguous
+    assert rest.held[:, 1, :, :5].min() == 2

@@ -142,14 +142,15 @@ class Memory:
         if list(rows) == list(range(len(cache.lengths))):
             return cache
         lengths = [cache.lengths[row] for row in rows]
-        return Cache(cache.held[:, list(rows), :, : max(lengths)], lengths)
+        return Cache(np.take(cache.held, list(rows), axis=1), lengths)
 
     def join(self, caches: Sequence[Cache]) -> Cache:
         """All rows of several caches, one after another; one alone is not copied."""
         if len(caches) == 1:
             return caches[0]
         lengths = [length for cache in caches for length in cache.lengths]
-        shape = (2 * self.layers, len(lengths), self.heads, max(lengths), self.size)
+        room = -(-(max(lengths) + 1) // ROOM) * ROOM
+        shape = (2 * self.layers, len(lengths), self.heads, room, self.size)
         joined = np.zeros(shape, np.float32)
         first = 0
         for cache in caches:

@@ -1,0 +1,194 @@
+"""The routes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+
+import codeclm
+from codeclm.serve import errors, metrics
+from codeclm.serve.conversation import Conversation
+from codeclm.serve.errors import RefusalError
+from codeclm.serve.gate import Gate
+from codeclm.serve.house import House, Settings
+from codeclm.serve.speech import SpeechRequest, Spoken
+from codeclm.serve.voices import make
+from codeclm.tts.generate import TTS
+
+FORM = 20_000  # bytes that a form has beside its recording
+
+routes = APIRouter()
+
+
+def make_app(tts: TTS, settings: Settings) -> FastAPI:
+    """The application around a model; it opens its desk when it is started."""
+
+    @contextlib.asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        app.state.house = house = House(tts, settings)
+        # Now, so that nobody's speech waits for it when the first recording comes.
+        loading = asyncio.create_task(asyncio.to_thread(lambda: tts.codec))
+        yield
+        await asyncio.gather(loading, return_exceptions=True)
+        await asyncio.to_thread(house.close)
+
+    # No page of its own for the routes: FastAPI's loads scripts from elsewhere.
+    app = FastAPI(
+        title="codeclm", version=codeclm.__version__, lifespan=life, docs_url=None, redoc_url=None
+    )
+    errors.use(app)
+    app.include_router(routes)
+    app.add_middleware(
+        Gate,
+        keys=settings.keys,
+        origins=settings.origins,
+        any_host=settings.any_host,
+        most=16 * settings.longest + FORM,
+        most_upload=settings.upload + FORM,
+    )
+    if settings.origins:
+        allowed = list(settings.origins)
+        app.add_middleware(
+            CORSMiddleware, allow_origins=allowed, allow_methods=["*"], allow_headers=["*"]
+        )
+    return app
+
+
+def house_of(connection: HTTPConnection) -> House:
+    """The parts that an app shares."""
+    house: House = connection.app.state.house
+    return house
+
+
+@routes.post("/v1/audio/speech", response_class=Response)
+async def speech(request: Request, wanted: SpeechRequest) -> Response:
+    """Says a text; OpenAI's route."""
+    house, wish = house_of(request), wanted.wish()
+    house.voice(wish)
+    said = await asyncio.to_thread(house.said, wanted.input, wanted.language)
+    return Spoken(house, wanted, *house.answer(wish, said))
+
+
+@routes.websocket("/v1/audio/stream")
+async def stream(socket: WebSocket) -> None:
+    """Text in, sound out (`conversation`)."""
+    await Conversation(house_of(socket), socket).run()
+
+
+@routes.get("/v1/models")
+async def models(request: Request) -> dict[str, Any]:
+    """The model, by all its names."""
+    names = house_of(request).settings.names
+    return {"object": "list", "data": [_model(name) for name in names]}
+
+
+@routes.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> dict[str, Any]:
+    """The model by one of its names."""
+    if name not in house_of(request).settings.names:
+        raise RefusalError(
+            f"there is no model {name[:80]!r}", "model_not_found", "model", status=404
+        )
+    return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "codeclm"}
+
+
+@routes.get("/v1/voices")
+@routes.get("/v1/audio/voices")
+async def voices(request: Request) -> dict[str, Any]:
+    """All voices."""
+    found = await asyncio.to_thread(house_of(request).voices.listed)
+    return {"object": "list", "data": found, "has_more": False}
+
+
+@routes.post("/v1/voices")
+@routes.post("/v1/audio/voices")
+async def new_voice(request: Request) -> JSONResponse:
+    """Makes a voice from a recording: a form of `file`, `name`, `transcript`, `language`."""
+    house = house_of(request)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise RefusalError("send a form (multipart/form-data) with a file", "wrong_type", "file")
+    async with request.form(max_files=1, max_fields=8, max_part_size=FORM) as form:
+        upload = form.get("file") or form.get("audio_sample")
+        if not isinstance(upload, UploadFile):
+            raise RefusalError("file: a recording is needed", "missing", "file")
+        name, transcript, language = (
+            str(form.get(field) or default)
+            for field, default in (("name", "voice"), ("transcript", ""), ("language", "en"))
+        )
+        try:
+            async with house.making:
+                voice = await asyncio.to_thread(
+                    make, house.tts, upload.file, name, transcript, language
+                )
+                # Its transcript must fit; and its first speech need not wait.
+                await asyncio.wrap_future(house.desk.run(lambda: house.tts.prepare(voice)))
+                made = await asyncio.to_thread(house.voices.add, voice)
+        except ValueError as error:
+            raise RefusalError(str(error), "invalid_value", "file") from None
+        except ImportError:
+            raise RefusalError(
+                "this server has no torch to make voices with", "unsupported", status=501
+            ) from None
+    return JSONResponse({**made, "doubts": list(voice.doubts)}, 201)
+
+
+@routes.delete("/v1/voices/{name}")
+@routes.delete("/v1/audio/voices/{name}")
+async def no_voice(request: Request, name: str) -> dict[str, Any]:
+    """Forgets an uploaded voice."""
+    house_of(request).voices.remove(name)
+    return {"id": name, "object": "voice.deleted", "deleted": True}
+
+
+@routes.get("/health")
+async def health(request: Request) -> JSONResponse:
+    """Whether it answers; 503 while it is shutting down."""
+    house = house_of(request)
+    status = "leaving" if house.leaving else "ok"
+    return JSONResponse(
+        {"status": status, "model": house.settings.names[0], "version": codeclm.__version__},
+        503 if house.leaving else 200,
+    )
+
+
+@routes.get("/metrics")
+async def figures(request: Request) -> Response:
+    """Figures for Prometheus."""
+    return Response(house_of(request).metrics.text(), media_type=metrics.TYPE)
+
+
+@routes.get("/reports")
+async def reports(request: Request) -> dict[str, Any]:
+    """Names of the comparisons that are shown here."""
+    names = [path.stem for path in house_of(request).settings.reports]
+    return {"object": "list", "data": names}
+
+
+@routes.get("/reports/{name}", response_class=HTMLResponse)
+async def report(request: Request, name: str) -> HTMLResponse:
+    """One of them. What runs in it cannot reach the server."""
+    for path in house_of(request).settings.reports:
+        if path.stem == name:
+            text = await asyncio.to_thread(path.read_text, "utf-8")
+            return HTMLResponse(text, headers={"Content-Security-Policy": "sandbox allow-scripts"})
+    raise HTTPException(404)
+
+
+@routes.get("/", response_class=HTMLResponse)
+async def page() -> HTMLResponse:
+    """The page."""
+    text = files("codeclm.serve").joinpath("page.html").read_text("utf-8")
+    if not text:
+        raise HTTPException(404)
+    return HTMLResponse(text, headers={"X-Frame-Options": "DENY"})

@@ -1,0 +1,63 @@
+"""What Prometheus is told."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from codeclm.tts.live import Answer, CancelledError, Desk
+
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """Of one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.registry = here = CollectorRegistry()
+        ProcessCollector(registry=here)
+        names = ("codeclm_answers", "Answers, by how they ended"), ("outcome",)
+        self.answers = Counter(*names[0], names[1], registry=here)
+        self.first = Histogram(
+            "codeclm_first_audio_seconds",
+            "From the first text of an answer to its first sound",
+            buckets=SECONDS,
+            registry=here,
+        )
+        self.audio = Counter("codeclm_audio_seconds", "Sound that was made", registry=here)
+        self.busy = Counter("codeclm_speaking_seconds", "Time that talks spoke", registry=here)
+        self.guards = Counter(
+            "codeclm_interventions", "How often a guard stepped in", ("kind",), registry=here
+        )
+        for name, about, value in (
+            ("codeclm_answers_open", "Answers under way", lambda: len(desk.answers)),
+            ("codeclm_talks", "Talks in the engine", lambda: len(desk.speaking)),
+            ("codeclm_steps", "Steps of the engine so far", lambda: desk.steps),
+        ):
+            Gauge(name, about, registry=here).set_function(value)
+
+    def refused(self) -> None:
+        """An answer was not begun."""
+        self.answers.labels("refused").inc()
+
+    def over(self, answer: Answer) -> None:
+        """An answer has ended."""
+        if answer.speech is None:
+            cancelled = isinstance(answer.error, CancelledError | None)
+            self.answers.labels("cancelled" if cancelled else "failed").inc()
+            return
+        self.answers.labels("said").inc()
+        self.first.observe(answer.speech.first_audio_ms / 1000)
+        self.audio.inc(answer.speech.audio_seconds)
+        self.busy.inc(answer.speech.generation_seconds)
+        for kind, times in answer.speech.interventions.items():
+            self.guards.labels(kind).inc(times)
+
+    def text(self) -> bytes:
+        """The page of figures."""
+        return generate_latest(self.registry)
