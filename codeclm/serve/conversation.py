@@ -118,9 +118,7 @@ class Conversation:
             elif kind == "end" and not answer.complete:
                 found = list(text.end())
                 if not (found or answer.unsaid or answer.tokens):
-                    raise RefusalError(
-                        "text: nothing to say in it", "invalid_value", "text"
-                    )
+                    raise RefusalError("text: nothing to say in it", "invalid_value", "text")
                 answer.say(await self._said(found, language), complete=True)
             else:
                 raise RefusalError(
