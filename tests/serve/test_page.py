@@ -32,7 +32,7 @@ def page(server):
         found, wrong = browser.new_page(), []
         found.on("pageerror", lambda error: wrong.append(str(error)))
         found.goto(f"http://{server.address}/")
-        found.wait_for_selector("#voice option", state="attached")
+        found.wait_for_selector("#about[data-model]")
         yield found
         browser.close()
     assert wrong == []
