@@ -110,7 +110,9 @@ def _coded(out: Any, kind: str, rate: int) -> tuple[Any, Any]:
     resample = None
     if kind == "opus" and rate not in OPUS_RATES:
         resample, rate = soxr.ResampleStream(rate, 48_000, 1, dtype="float32"), 48_000
-    return soundfile.SoundFile(out, "w", rate, 1, **CODINGS[kind]), resample
+    file = soundfile.SoundFile(out, "w", rate, 1, **CODINGS[kind])
+    file.comment = "synthetic speech"
+    return file, resample
 
 
 class _Appended(io.RawIOBase):

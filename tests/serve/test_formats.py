@@ -42,3 +42,10 @@ def test_a_flac_is_made_whole():
 
 def test_pcm_is_16_bit_and_never_wraps():
     assert pcm(np.array([0, 1, -1, 2, -2], np.float32)) == b"\0\0\xff\x7f\x01\x80\xff\x7f\x01\x80"
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus", "flac"])
+def test_files_say_that_they_are_synthetic(kind):
+    made = whole(kind, 24_000, np.zeros(2400, np.float32))
+    with soundfile.SoundFile(io.BytesIO(made)) as file:
+        assert file.comment == "synthetic speech"
