@@ -88,8 +88,8 @@ def phonemize(text: str, language: str) -> str:
     """
     if "\0" in text:
         raise ValueError("text contains a NUL character: remove it")
-    library = _library()
     with _LOCK:
+        library = _library()  # in here: two that begin it at once corrupt its memory
         if library.espeak_SetVoiceByProperties(ctypes.byref(_Voice(languages=language.encode()))):
             raise ValueError(
                 f"espeak-ng has no language {language!r}: use a code such as en-us, en-gb, hi, fr"

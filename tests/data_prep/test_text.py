@@ -1,6 +1,9 @@
 """Tokenizers: units, pauses, fallbacks, and espeak-ng against the stored phonemes of a corpus."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -153,3 +156,19 @@ def test_bytes() -> None:
 def test_unknown_tokenizer() -> None:
     with pytest.raises(ValueError, match=r"unknown tokenizer 'words'"):
         load_tokenizer({"kind": "words"})
+
+
+def test_threads_may_begin_at_once():
+    code = """
+import threading
+from codeclm.data_prep import espeak
+together, found = threading.Barrier(8), []
+def run():
+    together.wait()
+    found.append(espeak.phonemize("Here we are.", "en-us"))
+threads = [threading.Thread(target=run) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 8 and len(set(found)) == 1, found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."})

@@ -2,9 +2,11 @@
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from codeclm.cli import app
 from codeclm.serve.run import check
 from tests.serve.conftest import running
 
@@ -62,3 +64,11 @@ def test_a_public_address_needs_keys_or_a_word():
     for host in ("0.0.0.0", "::", "my.host"):
         with pytest.raises(ValueError, match="CODECLM_API_KEYS"):
             check(host, (), public=False)
+
+
+def test_the_command_refuses_before_it_loads(monkeypatch):
+    monkeypatch.delenv("CODECLM_API_KEYS", raising=False)
+    monkeypatch.setattr("codeclm.serve.load.build", lambda *_, **__: 1 / 0)
+    found = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0"])
+    assert found.exit_code == 2
+    assert "CODECLM_API_KEYS" in found.output
