@@ -312,7 +312,9 @@ class Engine:
         """Lets a talk leave, said or not; it may come back."""
         place = self.talks.index(talk)
         if place < self._joined:
-            own, rest, first = [], [], 0
+            own: list[int] = []
+            rest: list[int] = []
+            first = 0
             for each in self.talks[: self._joined]:
                 (own if each is talk else rest).extend(range(first, first + each.rows))
                 first += each.rows
