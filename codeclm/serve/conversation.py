@@ -73,14 +73,12 @@ class Conversation:
         self.house.clients += 1
         reading = asyncio.create_task(self._read(answer))
         speaking = asyncio.create_task(self._speak(answer, listener, start.tokens))
+        cancelled = False
         try:
             await asyncio.wait({reading, speaking}, return_when=asyncio.FIRST_COMPLETED)
-            if not speaking.done():
-                reading.result()  # raises, unless all was read
-                await speaking
-            speaking.result()
+            (speaking if speaking.done() else reading).result()
         except CancelledError:
-            await self._done(answer, cancelled=True)
+            cancelled = True
         except (WebSocketDisconnect, TimeoutError, RuntimeError):
             raise
         except Exception as error:
@@ -92,6 +90,7 @@ class Conversation:
             await asyncio.gather(reading, speaking, return_exceptions=True)
             self.house.clients -= 1
             self.house.metrics.over(answer)
+        await self._done(answer, cancelled)  # nobody reads any more: the next may begin
 
     async def _read(self, answer: Answer) -> None:
         """Takes text until it is complete, then only a wish to stop."""
@@ -153,7 +152,6 @@ class Conversation:
                     await asyncio.wait_for(self.socket.send_bytes(pcm(event)), STALLED)
         if steps:
             await self._show(steps, bool(latents))
-        await self._done(answer)
 
     async def _show(self, steps: list[Drawn], latents: bool) -> None:
         """Sends what some steps drew; of latents one row, the size of each frame."""
@@ -167,7 +165,7 @@ class Conversation:
         if frames.shape[1]:
             await self._send(type="tokens", first_frame=steps[0].first, frames=frames.T.tolist())
 
-    async def _done(self, answer: Answer, cancelled: bool = False) -> None:
+    async def _done(self, answer: Answer, cancelled: bool) -> None:
         speech = answer.speech or answer.summary()
         await self._send(
             type="done",

@@ -333,6 +333,7 @@ class Desk:
             return
         if answer.talk in self.speaking:
             del self.speaking[answer.talk]
+            answer.leave()
         if answer.talk in self._engine.talks:
             self._engine.remove(answer.talk)
         answer.state, answer.error = "over", error

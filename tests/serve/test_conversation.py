@@ -67,11 +67,12 @@ def test_cells_come_in_the_order_they_are_drawn(line):
     assert [t for _, t, _ in cells] == sorted(t for _, t, _ in cells)  # as this layout goes
 
 
-def test_a_cancelled_answer_ends_and_the_next_is_said(line, server):
-    send(line, {"type": "start"}, *text("Nobody hears this. " * 40), {"type": "cancel"})
-    assert hear(line)[1][-1]["cancelled"] is True
-    send(line, {"type": "start"}, *text("One."), {"type": "end"})
-    assert len(hear(line)[0]) > 0
+def test_a_cancelled_answer_ends_and_the_next_is_said(line):
+    for _ in range(4):  # once, its reader still ran, and took the next start
+        send(line, {"type": "start"}, *text("Nobody hears this. " * 40), {"type": "cancel"})
+        assert hear(line)[1][-1]["cancelled"] is True
+        send(line, {"type": "start"}, *text("One."), {"type": "end"})
+        assert len(hear(line)[0]) > 0
 
 
 @pytest.mark.parametrize(
