@@ -35,7 +35,7 @@ def parts(text: str | Iterable[str]) -> Iterator[Part]:
     found = _whole(text) if isinstance(text, str) else map(Part, _arriving(text))
     first = next(found, None)
     if first is None:
-        raise ValueError("the text is empty: give at least one word to say")
+        raise ValueError("nothing to pronounce in the text: it needs letters or digits")
     yield first
     yield from found
 
