@@ -92,6 +92,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speaker, "embed", embed)
     monkeypatch.setattr(audio_metrics, "pesq_wb", lambda a, b: 4.0)
     monkeypatch.setattr(audio_metrics, "stoi", lambda a, b, rate: 0.9)
+    monkeypatch.setattr(audio_metrics, "dnsmos", lambda wav: 3.0)
 
 
 def figures(out: Path) -> dict[str, Any]:

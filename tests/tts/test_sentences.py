@@ -47,5 +47,5 @@ def test_a_sentence_does_not_wait_for_the_next():
 
 @pytest.mark.parametrize("text", ["", "  \n\n ", iter([]), iter([" ", ""])])
 def test_nothing_to_say_is_an_error(text):
-    with pytest.raises(ValueError, match="the text is empty"):
+    with pytest.raises(ValueError, match="nothing to pronounce"):
         list(parts(text))
