@@ -192,6 +192,11 @@ def choosing(cells: Sequence[Scored]) -> str:
         found = more_errors(cell.rows, best.rows)
         if cell is not best and found and not apart(found):
             level.append(cell)
+    if level == [best]:
+        return (
+            f"For someone choosing: every other cell here makes more word errors than {best.name}; "
+            "one that is quicker pays for it in words."
+        )
     cheap = min(level, key=lambda cell: cell.cost.flops)
     text = "For someone choosing: of the cells that nothing here shows to be worse in words "
     text += f"({', '.join(cell.name for cell in level)}), {cheap.name} takes the fewest operations "

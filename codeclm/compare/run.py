@@ -95,8 +95,10 @@ def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Score
 
 def _time(scorer: Scorer, training: Training) -> str:
     """Measures how fast a cell speaks; why that failed, or nothing."""
-    _, voice = scorer.items.sentences[0]
-    return speed.measure(training, speed.keep_voice(voice, scorer.out / "voice.wav"))
+    first, voice = scorer.items.sentences[0]
+    texts = [said.text for said, _ in scorer.items.sentences[: speed.TEXTS]]
+    recording = speed.keep_voice(voice, scorer.out / "voice.wav")
+    return speed.measure(training, recording, texts, first.language)
 
 
 def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from codeclm.corpus import Utterance, read_audio
 from codeclm.files import write_text
 
 BATCHES = (1, 8)
+TEXTS = 8  # sentences of the corpus that are said
 RUNS = 12
 FILE = "speed.json"
 
@@ -50,18 +52,21 @@ def read(training: Training) -> Speed | None:
     return Speed(found["machine"], found["load"], rows)
 
 
-def measure(training: Training, voice: Path) -> str:
+def measure(training: Training, voice: Path, texts: Sequence[str], language: str) -> str:
     """Measures a cell that is not measured; why that failed, or nothing.
 
     Args:
         training: the cell.
         voice: recording of whom it speaks like.
+        texts: what it says.
+        language: of the texts.
     """
     if read(training) is not None:
         return ""
     codec = training.load().codec
     arguments = ["--batch", ",".join(map(str, BATCHES)), "--runs", str(RUNS), "--json"]
     arguments += ["--voice", str(voice), *(["--codec", codec] if codec else [])]
+    arguments += ["--language", language, *(part for text in texts for part in ("--text", text))]
     load = os.getloadavg()[0]
     done = subprocess.run(
         [sys.executable, "-m", "codeclm", "bench", str(training.final), *arguments],

@@ -102,6 +102,7 @@ def test_a_conditional_bell_is_found(name, steps, request):
         assert points.T.cov().flatten() == pytest.approx(covariance.flatten(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_one_step_of_consistency_is_near_many_and_nearer_than_one_of_flow(flow_bell, consistency):
     """The distance that each sample moves when 32 steps are taken instead, from the same noise."""
     hidden = torch.rand(2000, 4) * 2 - 1

@@ -82,7 +82,7 @@ def test_unaligned_utterances_serve_a_prefix_only():
     assert Sequences(items, Frame(FSQ), "prefix", frames=60, batch=2).batch(0).step.max() > 0
 
 
-QUICK = ("flatten", "parallel-levels", "delay-depth")
+QUICK = ("parallel-levels", "delay-depth")
 
 
 @pytest.mark.parametrize(
