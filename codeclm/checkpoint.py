@@ -99,6 +99,18 @@ def load(name: str | Path) -> Checkpoint:
     return Checkpoint(folder, tensors, config, meta)
 
 
+def load_speech(name: str | Path) -> Checkpoint:
+    """The same of a model that speaks.
+
+    Raises:
+        ValueError: as `load` does, or it is of another kind.
+    """
+    saved = load(name)
+    if saved.meta.get("kind") != "tts":
+        raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
+    return saved
+
+
 def resolve(name: str | Path) -> Path:
     """Finds the folder of a model, downloading it when `name` is a hub name.
 

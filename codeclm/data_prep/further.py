@@ -36,9 +36,7 @@ class Further:
         Raises:
             ValueError: there is none, or it does not speak.
         """
-        saved = checkpoint.load(name)
-        if saved.meta.get("kind") != "tts":
-            raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
+        saved = checkpoint.load_speech(name)
         spec = CodecSpec.from_dict(saved.meta["codec"])
         tokenizer = load_tokenizer(saved.meta["tokenizer"])
         aligner = saved.folder / ALIGNER

@@ -189,6 +189,4 @@ async def report(request: Request, name: str) -> HTMLResponse:
 async def page() -> HTMLResponse:
     """The page."""
     text = files("codeclm.serve").joinpath("page.html").read_text("utf-8")
-    if not text:
-        raise HTTPException(404)
     return HTMLResponse(text, headers={"X-Frame-Options": "DENY"})

@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
-import yaml
 from fastapi import FastAPI
 
 from codeclm import checkpoint
+from codeclm.config import parse_yaml
 from codeclm.serve.app import make_app
 from codeclm.serve.house import Settings
 from codeclm.tts.generate import load_tts
@@ -32,7 +32,7 @@ def build(
         **settings: others of `Settings`.
     """
     folder = checkpoint.resolve(model)
-    config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    config = parse_yaml((folder / checkpoint.CONFIG).read_text("utf-8"), checkpoint.CONFIG)
     names = names or (os.path.basename(os.path.abspath(model)),)
     return make_app(
         load_tts(model, codec), Settings(names, layout=config.get("layout", ""), **settings)

@@ -220,9 +220,7 @@ class TorchSound:
 
 def load(name: str | Path, codec: str | Path | None = None) -> TTS:
     """`generate.load_tts`, in torch."""
-    saved = checkpoint.load(name)
-    if saved.meta.get("kind") != "tts":
-        raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
+    saved = checkpoint.load_speech(name)
     spec = CodecSpec.from_dict(saved.meta["codec"])
     speaks = codec_of(spec, codec, f"{name} was trained on")
     config = ModelConfig(**saved.config)

@@ -4,7 +4,7 @@ import csv
 import html.parser
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from codeclm import audio, checkpoint
+from codeclm import audio
 from codeclm.codec_study import bench, bench_report, scores, summary, systems
-from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
-from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
-from codeclm.codecs.house.bottlenecks.vae import VAEConfig
-from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.codecs.published import weights
 from codeclm.corpus import read_manifest
 
-SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
 HINDI, URDU = "भारत एक बड़ा देश है", "بھارت ایک بڑا دیش ہے"
 
 
@@ -55,22 +50,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def codecs(tmp_path: Path) -> list[str]:
-    """Folders of a residual and a continuous codec that share a vocoder."""
-    torch.manual_seed(0)
-    vocoder = Vocoder(VocoderConfig(width=16, depth=1))
-    checkpoint.save(tmp_path / "vocoder", vocoder.state_dict(), vocoder.config, {})
-    folders = []
-    for bottleneck in (RVQConfig(codebooks=2, size=32), VAEConfig(dims=4)):
-        model = Autoencoder(AutoencoderConfig(bottleneck=bottleneck, encoder=SMALL, decoder=SMALL))
-        for module in model.modules():
-            if isinstance(module, Codebook):
-                module.vectors.normal_()  # a new one is all zeros
-        folder = tmp_path / f"tiny-{bottleneck.kind}"
-        meta = {"name": folder.name, "vocoder": "../vocoder"}
-        checkpoint.save(folder, model.state_dict(), model.config, meta)
-        folders.append(str(folder))
-    return folders
+def codecs(untrained: Callable[[int], list[str]]) -> list[str]:
+    return untrained(2)
 
 
 @pytest.fixture

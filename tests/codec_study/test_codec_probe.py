@@ -1,6 +1,7 @@
 """`codeclm codec probe` from end to end: untrained codecs, a few clips, judges that are quick."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,36 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from codeclm import checkpoint, files
+from codeclm import files
 from codeclm.codec_study import codec_probe, probe_bench
 from codeclm.codec_study.probe_bench import Plan
-from codeclm.codecs.house.autoencoder import Autoencoder, AutoencoderConfig, SizeConfig
-from codeclm.codecs.house.bottlenecks.rvq import Codebook, RVQConfig
-from codeclm.codecs.house.bottlenecks.vae import VAEConfig
-from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.corpus import read_manifest
 from codeclm.data_prep import shards
 from codeclm.data_prep.text import Phonemes, ipa_units
 
-SMALL = SizeConfig(fast_width=16, fast_depth=1, slow_width=16, slow_depth=1)
-
 
 @pytest.fixture
-def codecs(tmp_path: Path) -> list[str]:
-    """Folders of a discrete and a continuous codec that share a vocoder."""
-    torch.manual_seed(0)
-    vocoder = Vocoder(VocoderConfig(width=16, depth=1))
-    checkpoint.save(tmp_path / "vocoder", vocoder.state_dict(), vocoder.config, {})
-    folders = []
-    for bottleneck in (RVQConfig(codebooks=3, size=32), VAEConfig(dims=4)):
-        model = Autoencoder(AutoencoderConfig(bottleneck=bottleneck, encoder=SMALL, decoder=SMALL))
-        for module in model.modules():
-            if isinstance(module, Codebook):
-                module.vectors.normal_()  # a new one is all zeros
-        meta = {"name": f"tiny-{bottleneck.kind}", "vocoder": "../vocoder"}
-        checkpoint.save(tmp_path / meta["name"], model.state_dict(), model.config, meta)
-        folders.append(str(tmp_path / meta["name"]))
-    return folders
+def codecs(untrained: Callable[[int], list[str]]) -> list[str]:
+    return untrained(3)
 
 
 @pytest.fixture

@@ -56,9 +56,7 @@ def export(
         raise ValueError(f"precision {precision!r} is not known; known are {', '.join(PRECISIONS)}")
     if out is not None and out.exists():
         raise ValueError(f"{out} is there already: name a folder that is not")
-    saved = checkpoint.load(name)
-    if saved.meta.get("kind") != "tts":
-        raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
+    saved = checkpoint.load_speech(name)
     spec = CodecSpec.from_dict(saved.meta["codec"])
     speaks = codec_of(spec, codec, f"{name} was trained on")
     if not isinstance(speaks, HouseCodec):
