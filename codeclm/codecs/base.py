@@ -5,7 +5,7 @@ Shapes: B batch, N samples, T codec frames, K streams.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -46,6 +46,26 @@ def residual_streams(size: int, count: int, begin: int = 0, since: int = 0) -> t
     return tuple(Stream(size, depends_on=tuple(range(since, k))) for k in range(begin, count))
 
 
+def tree_streams(size: int, strides: Sequence[int]) -> tuple[Stream, ...]:
+    """Rows for codebooks at several rates: the tree of a coarse frame, depth first.
+
+    Each code needs those above it.
+
+    Args:
+        size: codes of each.
+        strides: of the codebooks, in the finest frames: [4, 2, 1] are 1 + 2 + 4 codes.
+    """
+
+    def below(above: tuple[int, ...], row: int) -> list[Stream]:
+        streams = [Stream(size, depends_on=above)]
+        level = len(above)
+        for _ in range(strides[level] // strides[level + 1] if level + 1 < len(strides) else 0):
+            streams += below((*above, row), row + len(streams))
+        return streams
+
+    return tuple(below((), 0))
+
+
 @dataclass(frozen=True)
 class CodecSpec:
     """The facts about a codec that a language model, a shard and a latency budget need.
@@ -68,10 +88,10 @@ class CodecSpec:
     family: str
     sample_rate: int
     hop: int
-    streams: tuple[Stream, ...]
-    causal: bool
-    lookahead: int
-    fingerprint: str
+    streams: tuple[Stream, ...] = ()
+    causal: bool = True
+    lookahead: int = 0
+    fingerprint: str = ""
     latent_dims: int = 0
     decoder_lookahead: int = 0
 

@@ -8,7 +8,8 @@ import torch
 
 from codeclm import load_codec
 from codeclm.codecs import PUBLISHED, codec_of
-from codeclm.codecs.published.snac import Snac, from_rows, reach, to_rows, tree
+from codeclm.codecs.published.chunked import reach
+from codeclm.codecs.published.snac import Snac, from_rows, to_rows, tree
 from codeclm.tts import plan
 
 library = pytest.importorskip("snac")
@@ -203,8 +204,8 @@ def test_an_output_sees_as_far_as_stated(codec):
 def test_a_long_sound_is_run_in_short_pieces(codec, monkeypatch):
     shorten(codec, monkeypatch)
     lengths = []
-    run = codec._codes
-    monkeypatch.setattr(codec, "_codes", lambda wav: lengths.append(wav.shape[2]) or run(wav))
+    run = codec.tokens
+    monkeypatch.setattr(codec, "tokens", lambda wav: lengths.append(wav.shape[2]) or run(wav))
     codec.encode(sound(codec, 60))
     ahead = codec.spec.lookahead + codec.group * codec.spec.hop
     assert max(lengths) <= (codec.encoder_left + codec.group) * codec.spec.hop + ahead

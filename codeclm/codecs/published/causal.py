@@ -7,26 +7,22 @@ whole, as streaming does in the code of the authors (Défossez et al. 2022 and 2
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from codeclm.codecs.base import CodecSpec
+from codeclm.codecs.published.by_transformers import TransformersCodec
 
 Past = dict[str, Any]
 Step = Callable[[Any, Any, Tensor], tuple[Any, Any]]  # layer, its past, input: output, its new past
 
 _PASTS: ContextVar[tuple[Past, Past]] = ContextVar("pasts")
-
-
-def remember(network: nn.Module, steps: Mapping[type, Step]) -> None:
-    """Lets the layers of these classes, whatever their depth, remember; run it in `after`."""
-    for name, layer in network.named_modules():
-        if type(layer) in steps:
-            layer.forward = partial(_forward, name, steps[type(layer)], layer)
 
 
 @contextmanager
@@ -83,3 +79,42 @@ def transformer(layer: Any, past: Any, x: Tensor) -> tuple[Any, Any]:
     cache = DynamicCache(config=layer.config) if past is None else copy.deepcopy(past)
     y = type(layer).forward(layer, x, past_key_values=cache, use_cache=True)
     return y, cache
+
+
+STEPS: dict[str, Step] = {
+    "Conv1d": convolution,
+    "ConvTranspose1d": transposed,
+    "LSTM": lstm,
+    "TransformerModel": transformer,
+}
+
+
+def remember(network: nn.Module, prefix: str) -> None:
+    """Lets the layers of the classes `prefix` + a name in `STEPS` remember; run it in `after`."""
+    for name, layer in network.named_modules():
+        step = STEPS.get(type(layer).__name__.partition(prefix)[2])
+        if step is not None:
+            layer.forward = partial(_forward, name, step, layer)
+
+
+class CausalCodec(TransformersCodec):
+    """A codec that streams exactly, because the layers of its two halves remember.
+
+    Attributes:
+        prefix: how the names of the library's layers begin.
+    """
+
+    prefix: ClassVar[str]
+
+    def __init__(self, spec: CodecSpec, model: Any) -> None:
+        super().__init__(spec, model)
+        remember(model.encoder, self.prefix)
+        remember(model.decoder, self.prefix)
+
+    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        with after(past) as new:
+            return self.tokens(wav), new
+
+    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        with after(past) as new:
+            return self.sound(tokens), new

@@ -3,15 +3,14 @@
 Shapes: B batch, N samples, T codec frames, K streams.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codeclm.codecs.base import Codec
+from codeclm.codecs.base import Codec, CodecSpec
 
 BLOCK_SECONDS = 10
 
@@ -27,7 +26,9 @@ class ChunkedCodec(Codec):
     """A codec whose networks take blocks of whole frames.
 
     Any number of samples or frames goes in; the networks see at most `block` frames at a time, so
-    that memory does not grow with the length. Blocks do not change the result.
+    that memory does not grow with the length. Blocks do not change the result: each is computed
+    with the frames around it, or, where `encode_block` and `decode_block` say so, from what the
+    network remembers.
 
     Attributes:
         block: frames the networks see at a time.
@@ -35,13 +36,26 @@ class ChunkedCodec(Codec):
         group: frames that the networks only take together. Blocks are whole groups but at the end
             of a stream, `block` is a multiple, and the look-aheads of the spec are those of the
             first frame of a group.
+        encoder_left, decoder_left: frames before a block that the networks see.
     """
 
-    block: int = 0
     warm_up: int = 1
     group: int = 1
+    encoder_left: int = 0
+    decoder_left: int = 0
 
-    @abstractmethod
+    def __init__(self, spec: CodecSpec) -> None:
+        self.spec = spec
+        self.block = int(BLOCK_SECONDS * spec.frame_rate)
+
+    def tokens(self, wav: Tensor) -> Tensor:
+        """Codes [B, K, T] of sound [B, 1, about T * hop]."""
+        raise NotImplementedError
+
+    def sound(self, tokens: Tensor) -> Tensor:
+        """The inverse; a few samples may be missing at the end."""
+        raise NotImplementedError
+
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
         """Tokens of the next `frames` frames.
 
@@ -50,10 +64,11 @@ class ChunkedCodec(Codec):
             frames: how many.
             past: what the block before returned; None: there was none.
         """
+        return with_context(self.tokens, wav, frames, past, self.encoder_left, (self.spec.hop, 1))
 
-    @abstractmethod
     def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
         """Sound [B, 1, frames * hop]; arguments as `encode_block`."""
+        return with_context(self.sound, tokens, frames, past, self.decoder_left, (1, self.spec.hop))
 
     @torch.inference_mode()
     def encode_chunk(
@@ -69,10 +84,9 @@ class ChunkedCodec(Codec):
         )
         if tokens:
             return torch.cat(tokens, dim=self.spec.time_axis), state
-        if self.spec.latent_dims:
-            return wav.new_zeros(len(wav), 0, self.spec.latent_dims), state
-        streams = len(self.spec.streams)
-        return torch.zeros(len(wav), streams, 0, dtype=torch.long, device=wav.device), state
+        kind = wav.dtype if self.spec.latent_dims else torch.long
+        nothing = torch.zeros(len(wav), self.spec.rows, 0, dtype=kind, device=wav.device)
+        return self.spec.matrix(nothing), state
 
     @torch.inference_mode()
     def decode_chunk(
@@ -146,3 +160,24 @@ def with_context(
     seen = torch.cat([past, x[..., : frames * into]], dim=-1)
     keep = min(seen.shape[-1], left * into)
     return F.pad(y, (0, frames * out - y.shape[-1])), seen[..., seen.shape[-1] - keep :].clone()
+
+
+def reach(layers: Any) -> tuple[int, int]:
+    """How many inputs before and after its own an output of a stack of convolutions sees.
+
+    Counted from the output back; attention sees its whole block.
+    """
+    before = after = 0
+    for layer in reversed(list(layers.modules())):
+        if isinstance(layer, nn.ConvTranspose1d):
+            (size,), (stride,), padding = layer.kernel_size, layer.stride, int(layer.padding[0])
+            before = (before + size - 1 - padding) // stride
+            after = (after + padding - 1) // stride + 1
+        elif isinstance(layer, nn.Conv1d):
+            (size,), (stride,), padding = layer.kernel_size, layer.stride, int(layer.padding[0])
+            before = before * stride + padding
+            after = (after - 1) * stride + 1 + (size - 1) * layer.dilation[0] - padding
+        elif type(layer).__name__ == "LocalMHA":
+            width = int(layer.window_size)
+            before, after = (-(-n // width) * width for n in (before, after))
+    return before, after

@@ -13,15 +13,15 @@ from typing import Any
 from torch import Tensor
 
 from codeclm.codecs.base import Codec, CodecSpec, Stream, residual_streams
-from codeclm.codecs.published import causal
-from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec
-from codeclm.codecs.published.weights import load_model, token_fingerprint
-
-DECODING = ("decoder", "upsample")  # how the names of all that only decodes begin
+from codeclm.codecs.published.causal import CausalCodec
 
 
-class Mimi(ChunkedCodec):
+class Mimi(CausalCodec):
     """Mimi that streams exactly; 8 of its 32 codebooks unless told otherwise."""
+
+    network = "mimi.modeling_mimi:MimiModel"
+    prefix = "Mimi"
+    decoding = ("decoder", "upsample")
 
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
         from transformers.models.mimi import modeling_mimi as library
@@ -33,45 +33,33 @@ class Mimi(ChunkedCodec):
             )
         config = model.config
         books = (config.num_semantic_quantizers, config.num_quantizers, config.codebook_size)
-        self.spec = mimi_spec(name, mark, streams, books, config.sampling_rate, config.frame_size)
-        self.model = model
-        steps = {
-            library.MimiConv1d: causal.convolution,
-            library.MimiConvTranspose1d: causal.transposed,
-            library.MimiTransformerModel: causal.transformer,
-        }
-        causal.remember(model.encoder, steps)
-        causal.remember(model.decoder, steps)
-        self.block = round(BLOCK_SECONDS * self.spec.frame_rate)
+        rate, hop = config.sampling_rate, config.frame_size
+        super().__init__(mimi_spec(name, mark, streams, books, rate, hop), model)
 
     @classmethod
     def load(cls, name: str, folder: Path, streams: int) -> Codec:
-        """Reads the folder as `transformers` saves it, and uses the first `streams` codebooks."""
         try:
             import moshi.models.loaders  # noqa: F401
         except ImportError:
-            from transformers import MimiModel
-
-            model = load_model(MimiModel, folder)
-            return cls(name, model, streams, token_fingerprint(folder, DECODING))
+            return super().load(name, folder, streams)
         from codeclm.codecs.published.mimi_moshi import MoshiMimi
 
         return MoshiMimi.load(name, folder, streams)
 
-    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        with causal.after(past) as new:
-            latent = self.model.encoder(wav).latents
-        return self.model.quantizer.encode(latent, len(self.spec.streams)).transpose(0, 1), new
+    def tokens(self, wav: Tensor) -> Tensor:
+        latent = self.model.encoder(wav).latents
+        codes: Tensor = self.model.quantizer.encode(latent, len(self.spec.streams))
+        return codes.transpose(0, 1)
 
-    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        with causal.after(past) as new:
-            return self.model.decoder(self.model.quantizer.decode(tokens)).audio_values, new
+    def sound(self, tokens: Tensor) -> Tensor:
+        made: Tensor = self.model.decoder(self.model.quantizer.decode(tokens)).audio_values
+        return made
 
 
 def mimi_spec(
     name: str, mark: str, streams: int, books: tuple[int, int, int], sample_rate: int, hop: int
 ) -> CodecSpec:
-    """The facts about Mimi.
+    """The facts about Mimi that uses `streams` codebooks.
 
     Args:
         name: as the spec has it.
@@ -89,13 +77,5 @@ def mimi_spec(
         raise ValueError(f"{name} has {semantic} to {total} codebooks, not {streams}")
     first = [Stream(size, "semantic", tuple(range(k))) for k in range(semantic)]
     rest = residual_streams(size, streams, begin=semantic, since=semantic)
-    return CodecSpec(
-        name=name,
-        family="semantic-rvq",
-        sample_rate=sample_rate,
-        hop=hop,
-        streams=(*first, *rest),
-        causal=True,
-        lookahead=0,
-        fingerprint=mark,
-    )
+    family, rows = "semantic-rvq", (*first, *rest)
+    return CodecSpec(name, family, sample_rate, hop, rows, fingerprint=mark)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from codeclm.codecs.published import weights
-from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec
-from codeclm.codecs.published.mimi import DECODING, mimi_spec
+from codeclm.codecs.published.chunked import ChunkedCodec
+from codeclm.codecs.published.mimi import Mimi, mimi_spec
 
 States = list[dict[str, Any]]  # of the modules of one half
 
@@ -47,10 +47,10 @@ class MoshiMimi(ChunkedCodec):
 
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
         books = (model.quantizer.n_q_semantic, model.total_codebooks, model.cardinality)
+        spec = mimi_spec(name, mark, streams, books, model.sample_rate, model.frame_size)
+        super().__init__(spec)
         self.model = model
-        self.spec = mimi_spec(name, mark, streams, books, model.sample_rate, model.frame_size)
         model.set_num_codebooks(streams)
-        self.block = round(BLOCK_SECONDS * self.spec.frame_rate)
         self.columns = self.block * round(model.encoder_frame_rate / model.frame_rate)
 
     @classmethod
@@ -63,7 +63,7 @@ class MoshiMimi(ChunkedCodec):
         except (KeyError, RuntimeError) as error:
             raise weights.damaged(folder, error) from None
         model.eval().requires_grad_(False)
-        return cls(name, model, streams, weights.token_fingerprint(folder, DECODING))
+        return cls(name, model, streams, weights.token_fingerprint(folder, Mimi.decoding))
 
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
         model = self.model

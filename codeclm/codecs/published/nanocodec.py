@@ -16,24 +16,29 @@ Blocks are encoded with all that the encoder sees around them, so that they equa
 """
 
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from codeclm.codecs.base import CodecSpec, Stream
 from codeclm.codecs.levels import code_to_levels, levels_to_code
-from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec, with_context
+from codeclm.codecs.published.causal import after, remember
+from codeclm.codecs.published.chunked import ChunkedCodec
 from codeclm.codecs.published.nemo import (
     DecoderConfig,
     EncoderConfig,
     NanoCodecConfig,
     PadMode,
     QuantizerConfig,
-    plain_names,
+    SideConfig,
+    load_part,
     read_config,
     read_nemo,
     token_fingerprint,
@@ -41,42 +46,57 @@ from codeclm.codecs.published.nemo import (
 from codeclm.codecs.published.weights import damaged, the_file
 
 
-class Past:
-    """The last inputs of every causal convolution, in the order in which they run.
+class Conv1d(nn.Module):
+    """A convolution that is padded on both sides so as to keep the length, or every `stride`th."""
 
-    A convolution takes what the previous chunk left, zeros at first, and leaves its own last
-    inputs. `kept` is then the state of the stream.
-    """
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        dilation: int = 1,
+        stride: int = 1,
+        pad_mode: PadMode = "zeros",
+    ) -> None:
+        super().__init__()
+        padding = ((kernel - 1) * dilation - stride + 2) // 2
+        self.conv = weight_norm(
+            nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation, padding_mode=pad_mode)
+        )
 
-    def __init__(self, kept: Sequence[Tensor] | None = None) -> None:
-        self._before = None if kept is None else iter(kept)
-        self.kept: list[Tensor] = []
-
-    def join(self, x: Tensor, length: int) -> Tensor:
-        """[B, D, t] to [B, D, length + t]: the inputs before it in front."""
-        first = x.new_zeros(*x.shape[:2], length) if self._before is None else next(self._before)
-        x = torch.cat([first, x], dim=2)
-        self.kept.append(x[..., x.shape[2] - length :])
-        return x
-
-
-class Conv(nn.Conv1d):
-    """A convolution; with a past it is causal, else it is padded on both sides."""
-
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
-        if past is None:
-            return super().forward(x)
-        x = past.join(x, (self.kernel_size[0] - 1) * self.dilation[0])
-        return F.conv1d(x, self.weight, self.bias, dilation=self.dilation)
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y
 
 
-class CausalUp(nn.ConvTranspose1d):
-    """Transposed convolution of twice its stride: an output sees one input before its own."""
+class CausalConv1d(nn.Module):
+    """A convolution with silence in front; `causal.convolution` lets it remember."""
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:  # type: ignore[override]
-        (stride,) = self.stride
-        length = x.shape[2]
-        return super().forward(past.join(x, 1))[..., stride : (length + 1) * stride]
+    pad_mode = "constant"
+    _pad1d = staticmethod(F.pad)
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.padding_total = (kernel - 1) * dilation
+        self.conv = weight_norm(nn.Conv1d(inputs, outputs, kernel, dilation=dilation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(F.pad(x, (self.padding_total, 0)))
+        return y
+
+
+class CausalConvTranspose1d(nn.Module):
+    """A transposed convolution of twice its stride; `causal.transposed` lets it remember."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
+        super().__init__()
+        self.conv = weight_norm(
+            nn.ConvTranspose1d(inputs, outputs, 2 * stride, stride, groups=groups)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y[..., : x.shape[2] * self.conv.stride[0]]
 
 
 class HalfSnake(nn.Module):
@@ -95,56 +115,37 @@ class HalfSnake(nn.Module):
         return torch.cat([wave, F.leaky_relu(other)], dim=1)
 
 
+Convolution = Callable[..., nn.Module]  # inputs, outputs, kernel, dilation
+
+
 class Residual(nn.Module):
     """Two convolutions, the first of them dilated, added to their input."""
 
-    def __init__(
-        self, width: int, kernel: int, dilation: int, activation: str, pad_mode: PadMode
-    ) -> None:
+    def __init__(self, conv: Convolution, width: int, kernel: int, dilation: int, bend: str):
         super().__init__()
-        self.input_activation = make_activation(activation, width)
-        self.input_conv = make_conv(width, width, kernel, dilation=dilation, pad_mode=pad_mode)
-        self.skip_activation = make_activation(activation, width)
-        self.skip_conv = make_conv(width, width, kernel, pad_mode=pad_mode)
+        self.input_activation = make_activation(bend, width)
+        self.input_conv = conv(width, width, kernel, dilation)
+        self.skip_activation = make_activation(bend, width)
+        self.skip_conv = conv(width, width, kernel)
 
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
-        y: Tensor = self.input_conv(self.input_activation(x), past)
-        y = self.skip_conv(self.skip_activation(y), past)
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.skip_conv(self.skip_activation(self.input_conv(self.input_activation(x))))
         return x + y
 
 
-class ResidualRow(nn.Module):
-    """Residual blocks of one kernel size, their dilations one after another."""
-
-    def __init__(
-        self, width: int, kernel: int, dilations: list[int], activation: str, pad_mode: PadMode
-    ) -> None:
-        super().__init__()
-        self.res_blocks = nn.ModuleList(
-            Residual(width, kernel, dilation, activation, pad_mode) for dilation in dilations
-        )
-
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
-        for block in self.res_blocks:
-            x = block(x, past)
-        return x
-
-
 class ResidualLayer(nn.Module):
-    """The mean of several rows of different kernel sizes (HiFi-GAN's multi-receptive field)."""
+    """The mean of rows of residual blocks, one row a kernel size (HiFi-GAN's receptive fields)."""
 
-    def __init__(
-        self, width: int, config: EncoderConfig | DecoderConfig, pad_mode: PadMode = "zeros"
-    ) -> None:
+    def __init__(self, conv: Convolution, width: int, config: SideConfig) -> None:
         super().__init__()
-        self.res_blocks = nn.ModuleList(
-            ResidualRow(width, kernel, config.resblock_dilation_sizes, config.activation, pad_mode)
-            for kernel in config.resblock_kernel_sizes
-        )
+        self.res_blocks = nn.ModuleList()
+        for kernel in config.resblock_kernel_sizes:
+            dilations = config.resblock_dilation_sizes
+            row = [Residual(conv, width, kernel, each, config.activation) for each in dilations]
+            self.res_blocks.append(nn.Sequential(OrderedDict(res_blocks=nn.Sequential(*row))))
 
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
-        rows = [row(x, past) for row in self.res_blocks]
-        return torch.stack(rows).mean(0)
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([row(x) for row in self.res_blocks]).mean(0)
 
 
 class Encoder(nn.Module):
@@ -152,33 +153,27 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        width, pad_mode = config.base_channels, config.pad_mode
-        self.pre_conv = make_conv(1, width, config.in_kernel_size, pad_mode=pad_mode)
+        conv, width = partial(Conv1d, pad_mode=config.pad_mode), config.base_channels
+        self.pre_conv = conv(1, width, config.in_kernel_size)
         self.res_layers = nn.ModuleList()
         self.activations = nn.ModuleList()
         self.down_sample_conv_layers = nn.ModuleList()
         for rate in config.down_sample_rates:
-            self.res_layers.append(ResidualLayer(width, config, pad_mode))
+            self.res_layers.append(ResidualLayer(conv, width, config))
             self.activations.append(make_activation(config.activation, width))
-            padding = (rate + 1) // 2
-            self.down_sample_conv_layers.append(
-                Conv(width, 2 * width, 2 * rate, rate, padding, padding_mode=pad_mode)
-            )
+            self.down_sample_conv_layers.append(conv(width, 2 * width, 2 * rate, stride=rate))
             width *= 2
         self.post_activation = make_activation(config.activation, width)
-        self.post_conv = make_conv(
-            width, config.encoded_dim, config.out_kernel_size, pad_mode=pad_mode
-        )
+        self.post_conv = conv(width, config.encoded_dim, config.out_kernel_size)
 
     def forward(self, wav: Tensor) -> Tensor:
-        x = self.pre_conv(wav)
+        x: Tensor = self.pre_conv(wav)
         for residual, activation, down in zip(
             self.res_layers, self.activations, self.down_sample_conv_layers, strict=True
         ):
             x = down(activation(residual(x)))
-        x = self.post_conv(self.post_activation(x))
-        assert isinstance(x, Tensor)
-        return x
+        y: Tensor = self.post_conv(self.post_activation(x))
+        return y
 
 
 class Decoder(nn.Module):
@@ -187,7 +182,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         width = config.base_channels
-        self.pre_conv = make_conv(config.input_dim, width, config.in_kernel_size)
+        self.pre_conv = CausalConv1d(config.input_dim, width, config.in_kernel_size)
         self.activations = nn.ModuleList()
         self.up_sample_conv_layers = nn.ModuleList()
         self.res_layers = nn.ModuleList()
@@ -195,22 +190,21 @@ class Decoder(nn.Module):
             self.activations.append(make_activation(config.activation, width))
             groups = width // 2 if config.n_groups_equal_to_out_channels else 1
             self.up_sample_conv_layers.append(
-                CausalUp(width, width // 2, 2 * rate, rate, groups=groups)
+                CausalConvTranspose1d(width, width // 2, rate, groups)
             )
             width //= 2
-            self.res_layers.append(ResidualLayer(width, config))
+            self.res_layers.append(ResidualLayer(CausalConv1d, width, config))
         self.post_activation = make_activation(config.activation, width)
-        self.post_conv = make_conv(width, 1, config.out_kernel_size)
+        self.post_conv = CausalConv1d(width, 1, config.out_kernel_size)
         self.clamp = config.output_activation == "clamp"
 
-    def forward(self, latent: Tensor, past: Past) -> Tensor:
-        x = self.pre_conv(latent, past)
+    def forward(self, latent: Tensor) -> Tensor:
+        x: Tensor = self.pre_conv(latent)
         for activation, up, residual in zip(
             self.activations, self.up_sample_conv_layers, self.res_layers, strict=True
         ):
-            x = residual(up(activation(x), past), past)
-        x = self.post_conv(self.post_activation(x), past)
-        assert isinstance(x, Tensor)
+            x = residual(up(activation(x)))
+        x = self.post_conv(self.post_activation(x))
         return x.clamp(-1, 1) if self.clamp else x.tanh()
 
 
@@ -251,32 +245,21 @@ class NanoCodec(ChunkedCodec):
     """NanoCodec, whose decoder remembers; the encoder computes frames again where blocks meet."""
 
     def __init__(
-        self,
-        name: str,
-        config: NanoCodecConfig,
-        parts: tuple[Encoder, Decoder],
-        streams: int,
-        mark: str,
+        self, name: str, config: NanoCodecConfig, tensors: dict[str, Tensor], streams: int
     ) -> None:
-        self.encoder, self.decoder = (part.eval().requires_grad_(False) for part in parts)
         self.quantizer = GroupFSQ(config.vector_quantizer)
-        if streams != self.quantizer.groups:
-            raise ValueError(f"{name} has {streams} codes a frame, not {self.quantizer.groups}")
-        hop = config.samples_per_frame
-        before, after = reach(config.audio_encoder)
+        groups, levels = self.quantizer.groups, self.quantizer.levels
+        if streams != groups:
+            raise ValueError(f"{name} has {streams} codes a frame, not {groups}")
+        self.encoder, self.decoder = Encoder(config.audio_encoder), Decoder(config.audio_decoder)
+        load_part(self.encoder, tensors, "audio_encoder")
+        load_part(self.decoder, tensors, "audio_decoder")
+        remember(self.decoder, "Causal")
+        hop, (before, ahead) = config.samples_per_frame, reach(config.audio_encoder)
+        rows = (Stream(math.prod(levels), levels=levels),) * groups
+        mark = token_fingerprint(tensors, torch.tensor(levels))
+        super().__init__(CodecSpec(name, "fsq", config.sample_rate, hop, rows, True, ahead, mark))
         self.encoder_left = -(-before // hop)
-        stream = Stream(math.prod(self.quantizer.levels), levels=self.quantizer.levels)
-        self.spec = CodecSpec(
-            name=name,
-            family="fsq",
-            sample_rate=config.sample_rate,
-            hop=hop,
-            streams=(stream,) * self.quantizer.groups,
-            causal=True,
-            lookahead=after,
-            fingerprint=mark,
-        )
-        self.block = round(BLOCK_SECONDS * self.spec.frame_rate)
 
     @classmethod
     def load(cls, name: str, folder: Path, streams: int) -> "NanoCodec":
@@ -286,25 +269,17 @@ class NanoCodec(ChunkedCodec):
         config = read_config(path, raw)
         if config.sample_rate != 22_050:
             raise ValueError(f"{path} holds a codec of {config.sample_rate} Hz, not {name}")
-        encoder, decoder = Encoder(config.audio_encoder), Decoder(config.audio_decoder)
         try:
-            parts = plain_names(tensors)
-            encoder.load_state_dict(parts["audio_encoder"])
-            decoder.load_state_dict(parts["audio_decoder"])
+            return cls(name, config, tensors, streams)
         except (KeyError, RuntimeError) as error:
             raise damaged(path, error) from None
-        levels = torch.tensor(config.vector_quantizer.num_levels_per_group)
-        return cls(name, config, (encoder, decoder), streams, token_fingerprint(tensors, levels))
 
-    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        def codes(sound: Tensor) -> Tensor:
-            return self.quantizer.codes(self.encoder(sound))
-
-        return with_context(codes, wav, frames, past, self.encoder_left, (self.spec.hop, 1))
+    def tokens(self, wav: Tensor) -> Tensor:
+        return self.quantizer.codes(self.encoder(wav))
 
     def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        new = Past(past)
-        return self.decoder(self.quantizer.latent(tokens), new), new.kept
+        with after(past) as new:
+            return self.decoder(self.quantizer.latent(tokens)), new
 
 
 def reach(config: EncoderConfig) -> tuple[int, int]:
@@ -317,14 +292,6 @@ def reach(config: EncoderConfig) -> tuple[int, int]:
         before = before * rate + padding + width
         after = after * rate + rate - padding + width
     return before + config.in_kernel_size // 2, after + config.in_kernel_size // 2
-
-
-def make_conv(
-    inputs: int, outputs: int, kernel: int, dilation: int = 1, pad_mode: PadMode = "zeros"
-) -> Conv:
-    """A convolution of odd size that keeps the length."""
-    padding = (kernel - 1) * dilation // 2
-    return Conv(inputs, outputs, kernel, padding=padding, dilation=dilation, padding_mode=pad_mode)
 
 
 def make_activation(name: str, channels: int) -> nn.Module:

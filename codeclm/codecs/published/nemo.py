@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeclm import checkpoint
-from codeclm.codecs.published.weights import damaged
+from codeclm.codecs.published.weights import damaged, undo_weight_norm
 from codeclm.config import parse_yaml
 
 PadMode = Literal["zeros", "reflect", "replicate"]
@@ -26,37 +26,38 @@ PARTS = {
 }
 
 
-class EncoderConfig(BaseModel):
-    """The sizes of NeMo's `HiFiGANEncoder`, under its names and with its defaults."""
+class SideConfig(BaseModel):
+    """Sizes that both sides have, under NeMo's names and with its defaults."""
+
+    in_kernel_size: int = 7
+    resblock_kernel_sizes: list[int] = [3, 7, 11]
+    resblock_dilation_sizes: list[int] = [1, 3, 5]
+    activation: str = "lrelu"
+
+
+class EncoderConfig(SideConfig):
+    """NeMo's `HiFiGANEncoder`."""
 
     encoded_dim: int
     down_sample_rates: list[int] = [2, 2, 8, 8]
     base_channels: int = 32
-    in_kernel_size: int = 7
     out_kernel_size: int = 7
-    resblock_kernel_sizes: list[int] = [3, 7, 11]
-    resblock_dilation_sizes: list[int] = [1, 3, 5]
-    activation: str = "lrelu"
     pad_mode: PadMode = "reflect"
 
 
-class DecoderConfig(BaseModel):
-    """The sizes of NeMo's `CausalHiFiGANDecoder`, under its names and with its defaults."""
+class DecoderConfig(SideConfig):
+    """NeMo's `CausalHiFiGANDecoder`."""
 
     input_dim: int
     up_sample_rates: list[int] = [8, 8, 2, 2]
     base_channels: int = 512
-    in_kernel_size: int = 7
     out_kernel_size: int = 3
-    resblock_kernel_sizes: list[int] = [3, 7, 11]
-    resblock_dilation_sizes: list[int] = [1, 3, 5]
-    activation: str = "lrelu"
     output_activation: str = "tanh"
     n_groups_equal_to_out_channels: bool = True
 
 
 class QuantizerConfig(BaseModel):
-    """The sizes of NeMo's `GroupFiniteScalarQuantizer`."""
+    """NeMo's `GroupFiniteScalarQuantizer`."""
 
     num_groups: int
     num_levels_per_group: list[int]
@@ -121,30 +122,24 @@ def read_config(path: Path, raw: dict[str, Any]) -> NanoCodecConfig:
     return config
 
 
-def plain_names(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """NeMo's tensors by part, under the names of the modules here.
+def load_part(network: nn.Module, tensors: dict[str, Tensor], part: str) -> None:
+    """Fills a network with the tensors of its part, weight normalization undone, and freezes it.
 
-    A weight that is kept as direction and length (weight normalization, Salimans and Kingma 2016)
-    becomes the one tensor it stands for.
+    Raises:
+        KeyError: some are missing.
     """
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        if part not in ("audio_encoder", "audio_decoder"):
-            continue
-        for long, short in (
-            (".conv.parametrizations.weight.original1", ".weight"),
-            (".conv.weight_v", ".weight"),
-            (".conv.weight", ".weight"),
-            (".conv.bias", ".bias"),
-            (".activation.snake_act.alpha", ".alpha"),
-        ):
-            if rest.endswith(long):
-                if long.endswith(("original1", "weight_v")):
-                    tensor = _joined(tensors[name[:-1] + ("0" if name[-1] == "1" else "g")], tensor)
-                parts.setdefault(part, {})[rest.removesuffix(long) + short] = tensor.float()
-                break
-    return parts
+    own = {
+        name.removeprefix(f"{part}.").replace(".activation.snake_act.", "."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}.")
+    }
+    if any(name.endswith(".conv.weight") for name in own):
+        undo_weight_norm(network)
+    missing, _ = network.load_state_dict(own, strict=False)
+    if missing:
+        raise KeyError(f"no {', '.join(missing[:3])} of the {part}")
+    undo_weight_norm(network)
+    network.eval().requires_grad_(False)
 
 
 def token_fingerprint(tensors: dict[str, Tensor], levels: Tensor) -> str:
@@ -155,9 +150,3 @@ def token_fingerprint(tensors: dict[str, Tensor], levels: Tensor) -> str:
         if name.startswith(("audio_encoder.", "vector_quantizer."))
     }
     return checkpoint.fingerprint({**meaning, "levels": levels})
-
-
-def _joined(length: Tensor, direction: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(direction.float(), dim=(1, 2), keepdim=True)
-    joined: Tensor = direction.float() * (length.float() / norm)
-    return joined

@@ -30,11 +30,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-from codeclm.codecs.base import CodecSpec, Stream
-from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec, with_context
-from codeclm.codecs.published.weights import damaged, library, load_tensors, token_fingerprint
+from codeclm.codecs.base import CodecSpec, tree_streams
+from codeclm.codecs.published.chunked import ChunkedCodec, reach, with_context
+from codeclm.codecs.published.weights import (
+    damaged,
+    library,
+    load_tensors,
+    token_fingerprint,
+    undo_weight_norm,
+)
 
 NOISE = 1 << 16  # samples after which the decoder's noise repeats
 
@@ -48,46 +53,34 @@ class Snac(ChunkedCodec):
         self.tree = tree(model.vq_strides)
         if streams != len(self.tree):
             raise ValueError(f"{name} has {streams} codes a frame, not {len(self.tree)}")
-        for module in model.modules():
-            if parametrize.is_parametrized(module):
-                parametrize.remove_parametrizations(module, "weight")
+        undo_weight_norm(model)
         self.model = model.eval().requires_grad_(False)
-        coarse = model.vq_strides[0]
-        latent = int(model.hop_length)
+        coarse, latent = model.vq_strides[0], int(model.hop_length)
         hop = latent * coarse
         self.group = math.lcm(coarse, model.attn_window_size or 1) // coarse
-        self.block = int(BLOCK_SECONDS * model.sampling_rate / hop) // self.group * self.group
         before, after = reach(model.encoder.block)
         past, future = reach(model.decoder.model)
+        rest = (self.group - 1) * hop  # of the group of the first frame in it
+        super().__init__(
+            CodecSpec(
+                name=name,
+                family="rvq",
+                sample_rate=model.sampling_rate,
+                hop=hop,
+                streams=tree_streams(model.codebook_size, model.vq_strides),
+                causal=False,
+                lookahead=rest + after,
+                decoder_lookahead=rest + future * latent,
+                fingerprint=mark,
+            )
+        )
+        self.block -= self.block % self.group
         self.encoder_left = self._groups(before, hop)
         self.decoder_left = self._groups(past, coarse)
         self._noise = torch.randn(
             *(len(model.decoder_rates), NOISE),
             generator=torch.Generator().manual_seed(0),
             device="cpu",
-        )
-        rows = {place: row for row, place in enumerate(self.tree)}
-        per_frame = [coarse // stride for stride in model.vq_strides]
-        rest = (self.group - 1) * hop  # of the group of the first frame in it
-        self.spec = CodecSpec(
-            name=name,
-            family="rvq",
-            sample_rate=model.sampling_rate,
-            hop=hop,
-            streams=tuple(
-                Stream(
-                    size=model.codebook_size,
-                    depends_on=tuple(
-                        rows[book, place * per_frame[book] // per_frame[level]]
-                        for book in range(level)
-                    ),
-                )
-                for level, place in self.tree
-            ),
-            causal=False,
-            lookahead=rest + after,
-            decoder_lookahead=rest + future * latent,
-            fingerprint=mark,
         )
 
     @classmethod
@@ -104,32 +97,28 @@ class Snac(ChunkedCodec):
             raise ValueError(f"{folder} holds a SNAC of {model.sampling_rate} Hz, not {name}")
         return cls(name, model, streams, token_fingerprint(folder, ("decoder.",)))
 
-    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        return with_context(self._codes, wav, frames, past, self.encoder_left, (self.spec.hop, 1))
-
     def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
         done, before = past or (0, None)
         start = done - (0 if before is None else before.shape[2])
 
         def sound(codes: Tensor) -> Tensor:
-            return self._sound(codes, start)
+            return self.sound(codes, start)
 
-        wav, before = with_context(
-            sound, tokens, frames, before, self.decoder_left, (1, self.spec.hop)
-        )
+        rates = (1, self.spec.hop)
+        wav, before = with_context(sound, tokens, frames, before, self.decoder_left, rates)
         return wav, (done + frames, before)
 
     def _groups(self, sees: int, frame: int) -> int:
         """Frames, of whole groups, that hold what a network sees."""
         return -(-sees // (self.group * frame)) * self.group
 
-    def _codes(self, wav: Tensor) -> Tensor:
+    def tokens(self, wav: Tensor) -> Tensor:
         """[B, 1, n] samples, with silence to make the last group whole, to [B, K, T]."""
         wav = F.pad(wav, (0, -wav.shape[2] % (self.group * self.spec.hop)))
         _, codes = self.model.quantizer(self.model.encoder(wav))
         return to_rows(codes, self.tree)
 
-    def _sound(self, tokens: Tensor, start: int) -> Tensor:
+    def sound(self, tokens: Tensor, start: int = 0) -> Tensor:
         """[B, K, T] codes from frame `start` on to samples of at least these frames."""
         rest = tokens.shape[2] % self.group
         if rest:
@@ -155,7 +144,7 @@ class Snac(ChunkedCodec):
         ahead = -(-self.spec.lookahead // self.spec.hop)
         weight = next(self.model.parameters())
         frames = self.encoder_left + self.group + ahead
-        codes = self._codes(weight.new_zeros(1, 1, frames * self.spec.hop))
+        codes = self.tokens(weight.new_zeros(1, 1, frames * self.spec.hop))
         return codes[..., self.encoder_left : self.encoder_left + self.group]
 
 
@@ -192,31 +181,6 @@ def from_rows(rows: Tensor, order: Tree) -> list[Tensor]:
         torch.stack([row for _, row in sorted(book, key=lambda pair: pair[0])], dim=2).flatten(1)
         for book in books
     ]
-
-
-def reach(layers: Any) -> tuple[int, int]:
-    """How many inputs before and after its own an output of a stack of convolutions sees.
-
-    Counted from the output back; attention sees its whole block.
-    """
-    before = after = 0
-    for layer in reversed(list(layers.modules())):
-        if isinstance(layer, nn.ConvTranspose1d):
-            (size,), (stride,), padding = layer.kernel_size, layer.stride, _first(layer.padding)
-            before = (before + size - 1 - padding) // stride
-            after = (after + padding - 1) // stride + 1
-        elif isinstance(layer, nn.Conv1d):
-            (size,), (stride,), padding = layer.kernel_size, layer.stride, _first(layer.padding)
-            before = before * stride + padding
-            after = (after - 1) * stride + 1 + (size - 1) * layer.dilation[0] - padding
-        elif type(layer).__name__ == "LocalMHA":
-            width = int(layer.window_size)
-            before, after = (-(-n // width) * width for n in (before, after))
-    return before, after
-
-
-def _first(padding: Any) -> int:
-    return int(padding[0])
 
 
 def _flat(layers: Any) -> Iterator[nn.Module]:

@@ -8,41 +8,26 @@ speech to -25 dB below full scale first; give it such speech for latents like it
 """
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from codeclm.codecs.base import CodecSpec
-from codeclm.codecs.published.chunked import BLOCK_SECONDS, ChunkedCodec
-from codeclm.codecs.published.weights import library, load_model, token_fingerprint
-
-MODULE = "transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acoustic_tokenizer"
+from codeclm.codecs.published.by_transformers import TransformersCodec
 
 
-class VibeVoice(ChunkedCodec):
+class VibeVoice(TransformersCodec):
     """VibeVoice's tokenizer; the library remembers what its convolutions need."""
 
-    def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
-        self.model = model
-        self.spec = CodecSpec(
-            name=name,
-            family="vae",
-            sample_rate=24_000,
-            hop=model.config.hop_length,
-            streams=(),
-            causal=True,
-            lookahead=0,
-            fingerprint=mark,
-            latent_dims=model.config.hidden_size,
-        )
-        self.block = round(BLOCK_SECONDS * self.spec.frame_rate)
+    network = (
+        "vibevoice_acoustic_tokenizer.modeling_vibevoice_acoustic_tokenizer"
+        ":VibeVoiceAcousticTokenizerModel"
+    )
 
-    @classmethod
-    def load(cls, name: str, folder: Path, streams: int) -> "VibeVoice":
-        """Reads the folder as `transformers` saves it."""
-        model = library(MODULE, "codecs").VibeVoiceAcousticTokenizerModel
-        return cls(name, load_model(model, folder), 0, token_fingerprint(folder, ("decoder.",)))
+    def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
+        hop, dims = model.config.hop_length, model.config.hidden_size
+        spec = CodecSpec(name, "vae", 24_000, hop, fingerprint=mark, latent_dims=dims)
+        super().__init__(spec, model)
 
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
         cache = copy.deepcopy(past)

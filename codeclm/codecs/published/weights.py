@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codeclm import checkpoint
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 FILES = ("config.json", "model.safetensors")
 TENSORS = "model.safetensors|pytorch_model.bin"
@@ -162,6 +162,15 @@ def load_model(model: Any, folder: Path) -> Any:
         some = ", ".join(sorted(report["missing_keys"])[:3])
         raise ValueError(f"{folder} does not hold a {model.__name__}: no {some} in it")
     return network.eval().requires_grad_(False)
+
+
+def undo_weight_norm(network: "nn.Module") -> None:
+    """Lets plain weights stand where they were kept as direction and length."""
+    from torch.nn.utils import parametrize
+
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, "weight")
 
 
 def token_fingerprint(folder: Path, decoding: tuple[str, ...]) -> str:

@@ -14,7 +14,6 @@ Windows lie at fixed places, so that streams equal wholes; a stream waits for th
 """
 
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -23,63 +22,44 @@ from torch.nn import functional as F
 
 from codeclm import audio
 from codeclm.codecs.base import CodecSpec, Stream
-from codeclm.codecs.published.chunked import ChunkedCodec, with_context
-from codeclm.codecs.published.weights import library, load_model, token_fingerprint
+from codeclm.codecs.published.by_transformers import TransformersCodec
+from codeclm.codecs.published.weights import library
 
 WINDOW, OVERLAP = 20, 2  # seconds
 HEARD = 16_000  # Hz of what the encoders read
 
 
-class XCodec2(ChunkedCodec):
+class XCodec2(TransformersCodec):
     """X-Codec 2, window by window.
 
     Attributes:
-        network: its class, as "module:class" in `transformers.models`.
         margin: samples of silence on both sides of what w2v-BERT reads.
     """
 
-    network: ClassVar[str] = "xcodec2.modeling_xcodec2:Xcodec2Model"
+    network = "xcodec2.modeling_xcodec2:Xcodec2Model"
+    decoding = ("acoustic_decoder.", "quantizer.project_out.")
     margin: ClassVar[int] = 160
 
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
-        self.model = model
-        self.log_mels = library("transformers", "codecs").SeamlessM4TFeatureExtractor()
         config = model.config
         hop, rate = config.hop_length, HEARD * config.hop_length // math.prod(_strides(config))
-        self.group = self.block = round(WINDOW * rate / hop)
-        self.overlap = round(OVERLAP * rate / hop)
         levels = tuple(config.quantization_levels)
-        wait = (self.block - 1 + self.overlap) * hop
-        self.spec = CodecSpec(
-            name=name,
-            family="fsq",
-            sample_rate=rate,
-            hop=hop,
-            streams=(Stream(math.prod(levels), levels=levels),),
-            causal=False,
-            lookahead=wait,
-            decoder_lookahead=wait,
-            fingerprint=mark,
-        )
-
-    @classmethod
-    def load(cls, name: str, folder: Path, streams: int) -> "XCodec2":
-        """Reads the folder as `transformers` saves it."""
-        module, _, network = cls.network.partition(":")
-        model = getattr(library(f"transformers.models.{module}", "codecs"), network)
-        mark = token_fingerprint(folder, ("acoustic_decoder.", "quantizer.project_out."))
-        return cls(name, load_model(model, folder), streams, mark)
+        window, overlap = round(WINDOW * rate / hop), round(OVERLAP * rate / hop)
+        wait = (window - 1 + overlap) * hop
+        rows = (Stream(math.prod(levels), levels=levels),)
+        super().__init__(CodecSpec(name, "fsq", rate, hop, rows, False, wait, mark, 0, wait), model)
+        self.log_mels = library("transformers", "codecs").SeamlessM4TFeatureExtractor()
+        self.group = self.block = window
+        self.overlap = self.encoder_left = self.decoder_left = overlap
 
     def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        hop = self.spec.hop
-        near = wav[..., : (frames + self.overlap) * hop]
-        return with_context(self._codes, near, frames, past, self.overlap, (hop, 1))
+        near = wav[..., : (frames + self.overlap) * self.spec.hop]
+        return super().encode_block(near, frames, past)
 
     def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
-        near = tokens[..., : frames + self.overlap]
-        return with_context(self._sound, near, frames, past, self.overlap, (1, self.spec.hop))
+        return super().decode_block(tokens[..., : frames + self.overlap], frames, past)
 
-    def _codes(self, wav: Tensor) -> Tensor:
+    def tokens(self, wav: Tensor) -> Tensor:
         """[B, 1, T * hop] to [B, 1, T]; a frame of silence follows, as in the library."""
         frames = wav.shape[2] // self.spec.hop
         heard = audio.resample(wav, self.spec.sample_rate, HEARD)
@@ -89,8 +69,8 @@ class XCodec2(ChunkedCodec):
         codes: Tensor = self.model.encode(heard, read["input_features"].to(heard)).audio_codes
         return codes[..., :frames].to(torch.long)
 
-    def _sound(self, codes: Tensor) -> Tensor:
-        made: Tensor = self.model.decode(audio_codes=codes).audio_values
+    def sound(self, tokens: Tensor) -> Tensor:
+        made: Tensor = self.model.decode(audio_codes=tokens).audio_values
         return made
 
 
