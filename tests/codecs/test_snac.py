@@ -8,8 +8,9 @@ import torch
 
 from codeclm import load_codec
 from codeclm.codecs import PUBLISHED, codec_of
+from codeclm.codecs.base import tree_streams
 from codeclm.codecs.published.chunked import reach
-from codeclm.codecs.published.snac import Snac, from_rows, to_rows, tree
+from codeclm.codecs.published.snac import Snac, from_rows, to_rows
 from codeclm.tts import plan
 
 library = pytest.importorskip("snac")
@@ -51,24 +52,19 @@ def sound(codec, frames, batch=1):
     return torch.randn(batch, 1, frames * codec.spec.hop) / 3
 
 
-def test_the_tree_is_written_depth_first():
-    names = [f"c{level}{'abcd'[place]}" for level, place in tree([4, 2, 1])]
-    assert names == ["c0a", "c1a", "c2a", "c2b", "c1b", "c2c", "c2d"]
-    assert len(tree([8, 4, 2, 1])) == 15
-
-
 @pytest.mark.parametrize("strides", [[4, 2, 1], [8, 4, 2, 1], [1], [6, 2]])
 def test_rows_and_codebooks_undo_each_other(strides):
-    order = tree(strides)
-    rows = torch.arange(2 * len(order) * 3).view(2, len(order), 3)
-    books = from_rows(rows, order)
+    levels = [len(stream.depends_on) for stream in tree_streams(9, strides)]
+    rows = torch.arange(2 * len(levels) * 3).view(2, len(levels), 3)
+    books = from_rows(rows, levels)
     assert [book.shape[1] for book in books] == [3 * strides[0] // stride for stride in strides]
-    assert torch.equal(to_rows(books, order), rows)
-    books = [torch.randint(0, 9, (2, 5 * strides[0] // stride)) for stride in strides]
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(books, from_rows(to_rows(books, order), order), strict=True)
-    )
+    assert torch.equal(to_rows(books, levels), rows)
+
+
+def test_a_frame_is_written_depth_first():
+    levels = [len(stream.depends_on) for stream in make("snac-24k").spec.streams]
+    books = [torch.tensor([[10]]), torch.tensor([[20, 21]]), torch.tensor([[30, 31, 32, 33]])]
+    assert to_rows(books, levels)[0, :, 0].tolist() == [10, 20, 30, 31, 21, 32, 33]
 
 
 def test_each_row_names_its_ancestors():
@@ -103,11 +99,11 @@ def test_codes_are_those_of_the_library(codec):
     model = untrained(codec.spec.name)
     wav = sound(codec, 8)[..., : -codec.spec.hop // 2]
     with torch.no_grad():
-        expected = to_rows(model.encode(wav), codec.tree)
+        expected = to_rows(model.encode(wav), codec.levels)
     assert torch.equal(codec.encode(wav), expected)
     short = wav[..., : 2 * codec.spec.hop + 1]
     with torch.no_grad():
-        expected = to_rows(model.encode(short), codec.tree)
+        expected = to_rows(model.encode(short), codec.levels)
     assert torch.equal(codec.encode(short), expected[..., :3])
 
 
@@ -117,7 +113,7 @@ def test_sound_is_that_of_the_library_given_the_same_noise(codec, monkeypatch):
     noise = iter(codec._noise)
     monkeypatch.setattr(torch, "randn", lambda shape, **_: next(noise)[: shape[2]][None, None])
     with torch.no_grad():
-        expected = model.decode(from_rows(codes, codec.tree))
+        expected = model.decode(from_rows(codes, codec.levels))
     monkeypatch.undo()
     assert torch.allclose(codec.decode(codes), expected, atol=1e-5)
     silent = make(codec.spec.name, noise=False)
@@ -234,7 +230,7 @@ def test_weights_are_read_from_a_folder(tmp_path):
     codec = load_codec("snac-24k", tmp_path)
     wav = sound(codec, 4)
     with torch.no_grad():
-        assert torch.equal(codec.encode(wav), to_rows(model.encode(wav), codec.tree))
+        assert torch.equal(codec.encode(wav), to_rows(model.encode(wav), codec.levels))
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "pytorch_model.bin").unlink()
     assert load_codec("snac-24k", str(tmp_path)).spec == codec.spec

@@ -22,7 +22,7 @@ multiple of four the decoder gets frames of silence in their place.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,15 @@ from codeclm.codecs.published.weights import (
 
 NOISE = 1 << 16  # samples after which the decoder's noise repeats
 
-Tree = tuple[tuple[int, int], ...]  # for each row its codebook, and its place there in the frame
-
 
 class Snac(ChunkedCodec):
     """SNAC; frames are computed again where blocks meet."""
 
     def __init__(self, name: str, model: Any, streams: int, mark: str) -> None:
-        self.tree = tree(model.vq_strides)
-        if streams != len(self.tree):
-            raise ValueError(f"{name} has {streams} codes a frame, not {len(self.tree)}")
+        rows = tree_streams(model.codebook_size, model.vq_strides)
+        if streams != len(rows):
+            raise ValueError(f"{name} has {streams} codes a frame, not {len(rows)}")
+        self.levels = [len(row.depends_on) for row in rows]  # the codebook of each row
         undo_weight_norm(model)
         self.model = model.eval().requires_grad_(False)
         coarse, latent = model.vq_strides[0], int(model.hop_length)
@@ -67,7 +66,7 @@ class Snac(ChunkedCodec):
                 family="rvq",
                 sample_rate=model.sampling_rate,
                 hop=hop,
-                streams=tree_streams(model.codebook_size, model.vq_strides),
+                streams=rows,
                 causal=False,
                 lookahead=rest + after,
                 decoder_lookahead=rest + future * latent,
@@ -116,7 +115,7 @@ class Snac(ChunkedCodec):
         """[B, 1, n] samples, with silence to make the last group whole, to [B, K, T]."""
         wav = F.pad(wav, (0, -wav.shape[2] % (self.group * self.spec.hop)))
         _, codes = self.model.quantizer(self.model.encoder(wav))
-        return to_rows(codes, self.tree)
+        return to_rows(codes, self.levels)
 
     def sound(self, tokens: Tensor, start: int = 0) -> Tensor:
         """[B, K, T] codes from frame `start` on to samples of at least these frames."""
@@ -124,7 +123,7 @@ class Snac(ChunkedCodec):
         if rest:
             silence = self._silence[..., rest:].expand(len(tokens), -1, -1)
             tokens = torch.cat([tokens, silence], dim=2)
-        latent = self.model.quantizer.from_codes(from_rows(tokens, self.tree))
+        latent = self.model.quantizer.from_codes(from_rows(tokens, self.levels))
         first = start * self.model.vq_strides[0]
         noise = iter(self._noise)
         x: Tensor = latent
@@ -148,39 +147,19 @@ class Snac(ChunkedCodec):
         return codes[..., self.encoder_left : self.encoder_left + self.group]
 
 
-def tree(strides: list[int]) -> Tree:
-    """The codes of one coarse frame depth first, parents before children.
-
-    Args:
-        strides: of the codebooks, in latents: [4, 2, 1].
-    """
-
-    def below(level: int, place: int) -> Iterator[tuple[int, int]]:
-        yield level, place
-        if level + 1 < len(strides):
-            children = strides[level] // strides[level + 1]
-            for child in range(children):
-                yield from below(level + 1, place * children + child)
-
-    return tuple(below(0, 0))
-
-
-def to_rows(codes: list[Tensor], order: Tree) -> Tensor:
+def to_rows(codes: list[Tensor], levels: Sequence[int]) -> Tensor:
     """One tensor a codebook, [B, T], [B, 2 T], ..., to a matrix [B, K, T]."""
     frames = codes[0].shape[1]
-    grids = [book.reshape(len(book), frames, -1) for book in codes]
-    return torch.stack([grids[level][..., place] for level, place in order], dim=1)
+    columns = [iter(book.reshape(len(book), frames, -1).unbind(2)) for book in codes]
+    return torch.stack([next(columns[level]) for level in levels], dim=1)
 
 
-def from_rows(rows: Tensor, order: Tree) -> list[Tensor]:
+def from_rows(rows: Tensor, levels: Sequence[int]) -> list[Tensor]:
     """The inverse of `to_rows`."""
-    books: list[list[tuple[int, Tensor]]] = [[] for _ in range(order[-1][0] + 1)]
-    for (level, place), row in zip(order, rows.unbind(1), strict=True):
-        books[level].append((place, row))
-    return [
-        torch.stack([row for _, row in sorted(book, key=lambda pair: pair[0])], dim=2).flatten(1)
-        for book in books
-    ]
+    books: list[list[Tensor]] = [[] for _ in range(max(levels) + 1)]
+    for level, row in zip(levels, rows.unbind(1), strict=True):
+        books[level].append(row)
+    return [torch.stack(book, dim=2).flatten(1) for book in books]
 
 
 def _flat(layers: Any) -> Iterator[nn.Module]:

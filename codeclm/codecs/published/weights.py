@@ -14,11 +14,10 @@ from codeclm import checkpoint
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FILES = ("config.json", "model.safetensors")
 TENSORS = "model.safetensors|pytorch_model.bin"
 
 
-def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
+def find(codec: str, given: str | Path, files: tuple[str, ...]) -> Path:
     """The folder of the weights, downloaded if need be.
 
     Args:
@@ -43,7 +42,7 @@ def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
     return cached(given, files) or _download(codec, given, files)
 
 
-def cached(hub: str, files: tuple[str, ...] = FILES) -> Path | None:
+def cached(hub: str, files: tuple[str, ...]) -> Path | None:
     """The folder of these weights in the cache of the hub; None: not downloaded yet."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -131,7 +130,7 @@ def damaged(path: Path, reason: object) -> ValueError:
 def check_type(folder: Path, model_type: str, told: str) -> None:
     """Refuses a folder whose config.json names another network than that called `told`."""
     try:
-        found = json.loads((folder / FILES[0]).read_text("utf-8"))["model_type"]
+        found = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
     except (ValueError, LookupError, TypeError):
         found = "unknown thing"
     if found != model_type:
