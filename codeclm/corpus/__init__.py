@@ -8,19 +8,20 @@ The shape of a manifest's name says what it is; `docs/data.md` has an example of
     cuts.jsonl.gz, a folder      Lhotse manifests                   lhotse.py
     hf:owner/name:config, folder Hugging Face datasets              huggingface.py
 
-A reader yields a `Row` for every line, good or bad, so that one pass finds all mistakes. Sound
+A reader (`READERS`) yields a `Row` for every line, good or bad: one pass finds all mistakes. Sound
 stays where it is until `read_audio` asks for it; a list of utterances holds names, never samples.
 """
 
-import itertools
 from collections.abc import Iterator
+from typing import Protocol
 
 from codeclm.corpus import huggingface, lhotse, ljspeech, rows
 from codeclm.corpus.sound import read_audio, sound_info
 from codeclm.corpus.utterance import DATASET, BadRow, DatasetRow, Member, Row, Utterance
-from codeclm.remote import AnyPath, Remote, forget_listings, place
+from codeclm.remote import AnyPath, forget_listings, place
 
 __all__ = [
+    "READERS",
     "BadRow",
     "DatasetRow",
     "Member",
@@ -32,6 +33,24 @@ __all__ = [
     "sound_info",
 ]
 
+
+class Reader(Protocol):
+    """What the file of a kind of corpus holds."""
+
+    def knows(self, path: AnyPath) -> bool:
+        """Whether there is such a corpus."""
+
+    def read(self, path: AnyPath) -> Iterator[Row]:
+        """Its rows."""
+
+
+# The first that knows a manifest reads it.
+READERS: dict[str, Reader] = {
+    "Hugging Face": huggingface,
+    "LJSpeech": ljspeech,
+    "Lhotse": lhotse,
+    "rows": rows,
+}
 _SHOWN = 30  # bad rows listed in full; the rest is counted
 
 
@@ -71,36 +90,18 @@ def read_rows(manifest: str | AnyPath) -> Iterator[Row]:
         ImportError: it needs a library that is not installed.
         ConnectionError: the store of a URL cannot be asked.
     """
-    name, path = str(manifest), place(manifest)
-    if name.startswith(DATASET) and not isinstance(path, Remote):
-        return huggingface.read(name)
+    path = place(manifest)
     forget_listings()
+    for reader in READERS.values():
+        if reader.knows(path):
+            return reader.read(path)
     if path.is_dir():
-        return _read_folder(path)
-    if not path.is_file():
-        raise ValueError(
-            f"no manifest at {path}: give a JSONL or CSV file, the folder of a corpus, a "
-            "URL, or hf:owner/name"
-        )
-    if ljspeech.is_ljspeech(path):
-        return ljspeech.read(path)
-    if path.suffix in rows.DELIMITERS:
-        return rows.read_csv(path)
-    if lhotse.is_cuts(path):
-        return lhotse.read_cuts(path)
-    return rows.read_jsonl(path)
-
-
-def _read_folder(path: AnyPath) -> Iterator[Row]:
-    if not isinstance(path, Remote) and huggingface.is_saved(path):
-        return huggingface.read(f"{DATASET}{path}")
-    if ljspeech.is_ljspeech(path / "metadata.csv"):
-        return ljspeech.read(path / "metadata.csv")
-    parts = lhotse.manifests(path)
-    if not parts:
         raise ValueError(
             f"{path} is a folder without a corpus that is known (a metadata.csv beside wavs/, "
             "Lhotse manifests, a saved Hugging Face dataset): name its manifest file, or "
             f"{DATASET}{path} if it is of parquet files"
         )
-    return itertools.chain.from_iterable(map(lhotse.read_part, parts))
+    raise ValueError(
+        f"no manifest at {path}: give a JSONL or CSV file, the folder of a corpus, a URL, or "
+        "hf:owner/name"
+    )

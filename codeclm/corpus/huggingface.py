@@ -10,7 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from codeclm.corpus.utterance import DATASET, BadRow, DatasetRow, Row, Utterance, short, string
+from codeclm.corpus.utterance import (
+    DATASET,
+    DatasetRow,
+    Row,
+    Utterance,
+    found,
+    of_row,
+    short,
+    string,
+)
+from codeclm.remote import AnyPath
 
 TEXT = ("normalized_text", "text_normalized", "text", "sentence", "transcript", "transcription")
 SPEAKER = ("speaker", "speaker_id", "speaker_name", "client_id")
@@ -18,21 +28,23 @@ LANGUAGE = ("language", "locale", "lang")
 SPLITS = {"validation": "dev", "valid": "dev", "eval": "test"}  # others keep their first word
 
 
-def is_saved(folder: Path) -> bool:
-    """Whether `datasets` saved this folder."""
+def knows(path: AnyPath) -> bool:
+    """`hf:owner/name`, or a folder that `datasets` saved."""
+    return isinstance(path, Path) and (str(path).startswith(DATASET) or _is_saved(path))
+
+
+def _is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (folder / "dataset_info.json").is_file()
 
 
-def read(name: str) -> Iterator[Row]:
+def read(path: AnyPath) -> Iterator[Row]:
     """Every row of every split."""
+    name = str(path) if str(path).startswith(DATASET) else f"{DATASET}{path}"
     corpus = name.removeprefix(DATASET).rstrip("/").rpartition("/")[2].partition(":")[0]
     for split, table in _load(name).items():
         for number, row in enumerate(table.remove_columns(_audio_column(name, table))):
-            try:
-                found: Utterance | BadRow = _utterance(row, corpus, DatasetRow(name, split, number))
-            except BadRow as bad:
-                found = bad
-            yield Row(f"{name} {split}", number + 1, found)
+            made = found(_utterance, row, corpus, DatasetRow(name, split, number))
+            yield Row(f"{name} {split}", number + 1, made)
 
 
 def sound(name: str, split: str, number: int) -> Path | bytes:
@@ -60,21 +72,17 @@ def _utterance(row: Mapping[str, Any], corpus: str, place: DatasetRow) -> Uttera
         return string(known, column, default)
 
     id = first(("id",), f"{place.split}/{place.number}")
-    try:
-        text = next((row[n] for n in TEXT if row.get(n)), None)
-        word = place.split.partition(".")[0]
+    word = place.split.partition(".")[0]
+    with of_row(id):
         return Utterance(
             id=id,
-            text=string({**row, "text": text}, "text"),
+            text=string({**row, "text": next((row[n] for n in TEXT if row.get(n)), None)}, "text"),
             speaker=first(SPEAKER, corpus),
             split=SPLITS.get(word, word),
             language=first(LANGUAGE, "en"),
             duration=None,
             audio=place,
         )
-    except BadRow as bad:
-        bad.id = id
-        raise
 
 
 @cache
@@ -88,21 +96,18 @@ def _load(name: str) -> dict[str, Any]:
     folder = Path(source)
     try:
         if folder.is_dir():
-            found = (
-                datasets.load_from_disk(source)
-                if is_saved(folder)
-                else datasets.load_dataset(source)
-            )
+            load = datasets.load_from_disk if _is_saved(folder) else datasets.load_dataset
+            made = load(source)
         else:
             repo, _, config = source.partition(":")
-            found = datasets.load_dataset(repo, config or None)
+            made = datasets.load_dataset(repo, config or None)
     except Exception as error:  # every kind: network, hub, arrow and format errors
         reason = short(" ".join(str(error).split()))
         raise ValueError(
             f"cannot load {name} ({reason}): give hf:owner/name, hf:owner/name:config or a folder "
             "saved by `datasets`"
         ) from None
-    tables = found if isinstance(found, dict) else {str(found.split or "train"): found}
+    tables = made if isinstance(made, dict) else {str(made.split or "train"): made}
     return {
         str(split): table.cast_column(column, datasets.Audio(decode=False))
         for split, table in tables.items()

@@ -8,13 +8,14 @@ In a Shar folder the sound of `cuts.000007.jsonl.gz` lies in `recording.000007.t
 that of every corpus, so that any process can read any utterance.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from codeclm.corpus import tar
-from codeclm.corpus.rows import json_object, lines
-from codeclm.corpus.utterance import BadRow, Member, Row, Utterance, exists, string
+from codeclm.corpus.rows import each_line, json_object, lines
+from codeclm.corpus.utterance import BadRow, Member, Row, Utterance, exists, found, of_row, string
 from codeclm.remote import AnyPath, place
 
 # Lhotse's recipes write the names of languages out.
@@ -31,71 +32,63 @@ _SHAR = re.compile(r"cuts(\.\d+)?\.jsonl(\.gz)?")
 SPLITS = {"dev": "dev", "valid": "dev", "validation": "dev", "test": "test", "eval": "test"}
 
 
-class Part(NamedTuple):
-    """Supervisions and the recordings they speak of, or cuts, which hold both."""
-
-    path: AnyPath
-    recordings: AnyPath | None
-
-
-def is_cuts(path: AnyPath) -> bool:
-    """Whether the first line of a JSONL file is a Lhotse cut."""
-    first = next(lines(path), (0, ""))[1]
-    try:
-        return "type" in (row := json_object(first)) and not row.keys().isdisjoint(_PARTS)
-    except BadRow:
-        return False
-
-
-def manifests(folder: AnyPath) -> list[Part]:
-    """The manifests in a folder: supervisions with recordings beside them, else cuts.
+def knows(path: AnyPath) -> bool:
+    """A folder of Lhotse manifests, or a JSONL file whose first line is a cut.
 
     Raises:
-        ValueError: there are supervisions without their recordings.
+        ValueError: a folder has supervisions without their recordings.
     """
-    parts = []
-    for path in _found(folder, "*supervisions*.jsonl*"):
+    if path.is_dir():
+        return bool(_manifests(path))
+    first = next(lines(path), (0, ""))[1] if path.is_file() else ""
+    try:
+        row = json_object(first) if isinstance(first, str) else {}
+    except BadRow:
+        return False
+    return "type" in row and not row.keys().isdisjoint(_PARTS)
+
+
+def read(path: AnyPath) -> Iterator[Row]:
+    """Every supervision of a folder, or of every cut of a file."""
+    if not path.is_dir():
+        return _read_cuts(path)
+    return itertools.chain.from_iterable(
+        _read_supervisions(manifest, recordings) if recordings else _read_cuts(manifest)
+        for manifest, recordings in _manifests(path)
+    )
+
+
+def _manifests(folder: AnyPath) -> list[tuple[AnyPath, AnyPath | None]]:
+    """The supervisions in a folder, each with its recordings, else the cuts."""
+    pairs: list[tuple[AnyPath, AnyPath | None]] = []
+    for path in sorted(folder.glob("*supervisions*.jsonl*"), key=str):
         recordings = path.with_name(path.name.replace("supervisions", "recordings"))
         if not recordings.is_file():
             raise ValueError(f"{path}: no {recordings.name} beside it")
-        parts.append(Part(path, recordings))
-    return parts or [Part(path, None) for path in _found(folder, "*cuts*.jsonl*")]
+        pairs.append((path, recordings))
+    return pairs or [(path, None) for path in sorted(folder.glob("*cuts*.jsonl*"), key=str)]
 
 
-def _found(folder: AnyPath, pattern: str) -> list[AnyPath]:
-    return sorted(folder.glob(pattern), key=str)
-
-
-def read_part(part: Part) -> Iterator[Row]:
-    """Every row of supervisions with their recordings, or of cuts."""
-    if part.recordings is None:
-        yield from read_cuts(part.path)
-        return
-    recordings: dict[str, Any] = {}
-    for number, line in lines(part.recordings):
+def _read_supervisions(path: AnyPath, recordings: AnyPath) -> Iterator[Row]:
+    known: dict[str, Any] = {}
+    for number, line in lines(recordings):
         try:
             recording = _lhotse(line, "Recording")
-            recordings[recording.id] = recording
+            known[recording.id] = recording
         except BadRow as bad:
-            yield Row(str(part.recordings), number, bad)
-    for number, line in lines(part.path):
-        try:
-            supervision = _lhotse(line, "SupervisionSegment")
-            recording = recordings.get(supervision.recording_id)
-            if recording is None:
-                raise BadRow(
-                    "missing file",
-                    f"no recording {supervision.recording_id!r} in {part.recordings.name}",
-                    supervision.id,
-                )
-            found: Utterance | BadRow = _utterance(part.path, recording, supervision)
-        except BadRow as bad:
-            found = bad
-        yield Row(str(part.path), number, found)
+            yield Row(str(recordings), number, bad)
+
+    def utterance(line: str) -> Utterance:
+        supervision = _lhotse(line, "SupervisionSegment")
+        if supervision.recording_id not in known:
+            missing = f"no recording {supervision.recording_id!r} in {recordings.name}"
+            raise BadRow("missing file", missing, supervision.id)
+        return _utterance(path, known[supervision.recording_id], supervision)
+
+    yield from each_line(path, utterance)
 
 
-def read_cuts(path: AnyPath) -> Iterator[Row]:
-    """Every supervision of every cut."""
+def _read_cuts(path: AnyPath) -> Iterator[Row]:
     for number, line in lines(path):
         try:
             cut = _lhotse(line, "MonoCut", "MultiCut")
@@ -107,11 +100,7 @@ def read_cuts(path: AnyPath) -> Iterator[Row]:
             yield Row(str(path), number, bad)
             continue
         for supervision in cut.supervisions:
-            try:
-                found: Utterance | BadRow = _utterance(path, cut.recording, supervision, cut)
-            except BadRow as bad:
-                found = bad
-            yield Row(str(path), number, found)
+            yield Row(str(path), number, found(_utterance, path, cut.recording, supervision, cut))
 
 
 def _lhotse(line: str | BadRow, *kinds: str) -> Any:
@@ -120,24 +109,20 @@ def _lhotse(line: str | BadRow, *kinds: str) -> Any:
         from lhotse.serialization import deserialize_item
     except ImportError:
         raise ImportError('Lhotse manifests need an extra: pip install "codeclm[data]"') from None
+    if isinstance(line, BadRow):
+        raise line
     row = json_object(line)
-    id = str(row.get("id", ""))
-    try:
-        found = deserialize_item(row)
-    except Exception as error:  # whatever a class makes of a field that is missing or wrong
-        raise BadRow(
-            "bad line",
-            f"not of Lhotse ({type(error).__name__}: {error}): prepare the corpus again",
-            id,
-        ) from None
-    if type(found).__name__ not in kinds:
-        raise BadRow(
-            "bad line",
-            f"a {type(found).__name__}, not a {' or '.join(kinds)}: what was mixed or padded "
-            "cannot be read",
-            id,
-        )
-    return found
+    with of_row(str(row.get("id", ""))):
+        try:
+            item = deserialize_item(row)
+        except Exception as error:  # whatever a class makes of a field that is missing or wrong
+            reason = f"not of Lhotse ({type(error).__name__}: {error}): prepare the corpus again"
+            raise BadRow("bad line", reason) from None
+        kind, wanted = type(item).__name__, " or ".join(kinds)
+        if kind not in kinds:
+            reason = f"a {kind}, not a {wanted}: what was mixed or padded cannot be read"
+            raise BadRow("bad line", reason)
+        return item
 
 
 def _utterance(path: AnyPath, recording: Any, supervision: Any, cut: Any = None) -> Utterance:
@@ -152,7 +137,7 @@ def _utterance(path: AnyPath, recording: Any, supervision: Any, cut: Any = None)
         start, duration = cut.start + start, end - start
     whole = abs(start) < 1e-3 and abs(duration - recording.duration) < 1e-3
     language = supervision.language or "en"
-    try:
+    with of_row(str(supervision.id)):
         if not duration > 0:
             raise BadRow("wrong duration", f"the supervision lasts {duration} s: cut it again")
         file, channel = _source(path, recording, supervision.channel, cut)
@@ -167,9 +152,6 @@ def _utterance(path: AnyPath, recording: Any, supervision: Any, cut: Any = None)
             start=None if whole else round(start, 6),
             channel=channel,
         )
-    except BadRow as bad:
-        bad.id = str(supervision.id)
-        raise
 
 
 def _source(

@@ -5,29 +5,29 @@ There is one speaker, called as the folder is. The normalized text is taken wher
 
 from collections.abc import Iterator
 
-from codeclm.corpus.rows import lines
+from codeclm.corpus.rows import each_line
 from codeclm.corpus.tar import is_plain
 from codeclm.corpus.utterance import BadRow, Row, Utterance, parse, short
 from codeclm.remote import AnyPath
 
 
-def is_ljspeech(path: AnyPath) -> bool:
-    """Whether it is the metadata of such a corpus."""
+def knows(path: AnyPath) -> bool:
+    """The folder of such a corpus, or its metadata."""
+    path = _metadata(path)
     return path.name == "metadata.csv" and (path.parent / "wavs").is_dir()
 
 
 def read(path: AnyPath) -> Iterator[Row]:
     """Every row of the metadata."""
-    for number, line in lines(path):
-        try:
-            yield Row(str(path), number, _utterance(line, path.parent))
-        except BadRow as bad:
-            yield Row(str(path), number, bad)
+    path = _metadata(path)
+    return each_line(path, lambda line: _utterance(line, path.parent))
 
 
-def _utterance(line: str | BadRow, folder: AnyPath) -> Utterance:
-    if isinstance(line, BadRow):
-        raise line
+def _metadata(path: AnyPath) -> AnyPath:
+    return path / "metadata.csv" if path.is_dir() else path
+
+
+def _utterance(line: str, folder: AnyPath) -> Utterance:
     id, *texts = (cell.strip() for cell in line.split("|"))
     if len(texts) not in (1, 2):
         raise BadRow(

@@ -8,11 +8,11 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
-from codeclm.corpus.utterance import BadRow, Row, parse, short
+from codeclm.corpus.utterance import BadRow, Row, Utterance, found, parse, short
 from codeclm.remote import AnyPath, local
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -22,25 +22,20 @@ LONGEST = 1 << 20  # bytes a line; a manifest is no place for sound
 Line = tuple[int, str | BadRow]
 
 
-def read_jsonl(path: AnyPath) -> Iterator[Row]:
-    """Every row of a JSONL file; it may be gzipped."""
-    for number, line in lines(path):
-        try:
-            found = parse(json_object(line), path.parent)
-        except BadRow as bad:
-            yield Row(str(path), number, bad)
-        else:
-            yield Row(str(path), number, found)
+def knows(path: AnyPath) -> bool:
+    """Every file that is of no other kind."""
+    return path.is_file()
 
 
-def read_csv(path: AnyPath) -> Iterator[Row]:
-    """Every row of a table whose first line names its columns.
+def read(path: AnyPath) -> Iterator[Row]:
+    """Every row of a JSONL file, which may be gzipped, or of a table.
 
     Raises:
-        ValueError: there is no such line.
+        ValueError: the first line of a table does not name its columns.
     """
-    delimiter = DELIMITERS[path.suffix]
-    every = lines(path)
+    if path.suffix not in DELIMITERS:
+        return each_line(path, lambda line: parse(json_object(line), path.parent))
+    delimiter, every = DELIMITERS[path.suffix], lines(path)
     first = next(every, (0, ""))[1]
     header = _cells(first, delimiter) if isinstance(first, str) else []
     if "audio" not in header or len(set(header)) < len(header):
@@ -48,13 +43,15 @@ def read_csv(path: AnyPath) -> Iterator[Row]:
             f"{path}: the first line names the columns, each once: audio, text, speaker, ...; "
             f"found {short(header)}"
         )
-    for number, line in every:
-        try:
-            found = parse(_columns(header, line, delimiter), path.parent)
-        except BadRow as bad:
-            yield Row(str(path), number, bad)
-        else:
-            yield Row(str(path), number, found)
+    return each_line(path, lambda x: parse(_columns(header, x, delimiter), path.parent), every)
+
+
+def each_line(
+    path: AnyPath, make: Callable[[str], Utterance], numbered: Iterator[Line] | None = None
+) -> Iterator[Row]:
+    """A row for every line: what is made of it, or what is wrong with it."""
+    for number, line in numbered or lines(path):
+        yield Row(str(path), number, found(make, line) if isinstance(line, str) else line)
 
 
 def lines(path: AnyPath) -> Iterator[Line]:
@@ -87,14 +84,8 @@ def lines(path: AnyPath) -> Iterator[Line]:
                 yield number, BadRow("bad line", "not UTF-8: save the manifest as UTF-8")
 
 
-def json_object(line: str | BadRow) -> dict[str, Any]:
-    """The JSON object of a line.
-
-    Raises:
-        BadRow: it holds something else, or is a bad row already.
-    """
-    if isinstance(line, BadRow):
-        raise line
+def json_object(line: str) -> dict[str, Any]:
+    """The JSON object of a line; BadRow if it holds something else."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -106,9 +97,7 @@ def json_object(line: str | BadRow) -> dict[str, Any]:
     return row
 
 
-def _columns(header: list[str], line: str | BadRow, delimiter: str) -> dict[str, Any]:
-    if isinstance(line, BadRow):
-        raise line
+def _columns(header: list[str], line: str, delimiter: str) -> dict[str, Any]:
     cells = _cells(line, delimiter)
     if len(cells) != len(header):
         raise BadRow(

@@ -17,7 +17,8 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -92,6 +93,24 @@ class Row(NamedTuple):
     found: Utterance | BadRow
 
 
+def found(make: Callable[..., Utterance], *given: Any) -> Utterance | BadRow:
+    """The utterance that `make` makes, or what it finds wrong."""
+    try:
+        return make(*given)
+    except BadRow as bad:
+        return bad
+
+
+@contextmanager
+def of_row(id: str) -> Iterator[None]:
+    """Lets a `BadRow` raised inside say whose it is."""
+    try:
+        yield
+    except BadRow as bad:
+        bad.id = id
+        raise
+
+
 def parse(row: Mapping[str, Any], folder: AnyPath) -> Utterance:
     """The utterance that a row describes, its files being relative to `folder`.
 
@@ -100,45 +119,35 @@ def parse(row: Mapping[str, Any], folder: AnyPath) -> Utterance:
     """
     name = string(row, "audio")
     id = string(row, "id", str(PurePosixPath(name).with_suffix("")) if name.strip("/.") else name)
-    try:
-        return _parse(row, folder, name, id)
-    except BadRow as bad:
-        bad.id = id
-        raise
+    with of_row(id):
+        channel, start, duration = (row.get(key) for key in ("channel", "start", "duration"))
+        language = string(row, "language", "en")
+        if channel is not None and (type(channel) is not int or channel < 0):
+            raise _bad("channel", channel, "write 0, 1, ...")
+        if start is not None and not (_is_number(start) and start >= 0):
+            raise _bad("start", start, "write seconds")
+        utterance = Utterance(
+            id=id,
+            text=string(row, "text"),
+            speaker=string(row, "speaker"),
+            split=string(row, "split", "train"),
+            language=string(row, "accent", language),
+            duration=None,
+            audio=_locate(folder, name, string(row, "shard") if row.get("shard") else None),
+            phonemes=string(row, "phonemes") if row.get("phonemes") else None,
+            start=None if start is None else float(start),
+            channel=channel,
+        )
+        if duration is None:
+            return utterance
+        if not _is_number(duration) or duration <= 0:
+            bad = _bad("duration", duration, "write seconds above 0")
+            raise BadRow("wrong duration", str(bad), mended=utterance)
+        return dataclasses.replace(utterance, duration=float(duration))
 
 
-def _parse(row: Mapping[str, Any], folder: AnyPath, name: str, id: str) -> Utterance:
-    language = string(row, "language", "en")
-    channel = row.get("channel")
-    if channel is not None and (type(channel) is not int or channel < 0):
-        raise BadRow(
-            "bad value", f"`channel` is {short(channel)}: write 0, 1, ..., or leave it out"
-        )
-    start = row.get("start")
-    if start is not None and not (_is_number(start) and start >= 0):
-        raise BadRow("bad value", f"`start` is {short(start)}: write seconds, or leave it out")
-    utterance = Utterance(
-        id=id,
-        text=string(row, "text"),
-        speaker=string(row, "speaker"),
-        split=string(row, "split", "train"),
-        language=string(row, "accent", language),
-        duration=None,
-        audio=_locate(folder, name, string(row, "shard") if row.get("shard") else None),
-        phonemes=string(row, "phonemes") if row.get("phonemes") else None,
-        start=None if start is None else float(start),
-        channel=channel,
-    )
-    duration = row.get("duration")
-    if duration is None:
-        return utterance
-    if not _is_number(duration) or duration <= 0:
-        raise BadRow(
-            "wrong duration",
-            f"`duration` is {short(duration)}: write seconds above 0, or leave it out",
-            mended=utterance,
-        )
-    return dataclasses.replace(utterance, duration=float(duration))
+def _bad(key: str, value: object, remedy: str) -> BadRow:
+    return BadRow("bad value", f"`{key}` is {short(value)}: {remedy}, or leave it out")
 
 
 def as_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
