@@ -81,19 +81,10 @@ def time_texts(
     workers: int | None = None,
     begin: AnyPath | None = None,
 ) -> dict[str, Any]:
-    """Writes the durations of all shards of tokens into a folder; what there is, stays.
+    """Writes the durations of the texts in all shards of tokens into a folder; what there is, stays.
 
-    Args:
-        folder: of the durations.
-        shards: tokens of a codec.
-        spec: of that codec.
-        scale: of its latents.
-        texts: of its utterances.
-        steps: of the training.
-        seed: of the training.
-        engine: as `spread` takes it.
-        workers: likewise.
-        begin: an aligner of the same texts and tokens, to go on from.
+    `begin` is an aligner of the same texts and tokens, to go on from; the rest as `train_aligner`
+    and `spread` take it.
 
     Returns:
         `unaligned`, the utterances without times, and `aligner_loss`.
@@ -102,8 +93,19 @@ def time_texts(
     mark = json.dumps(made | ({"begin": header(begin)["loss"]} if begin is not None else {}))
     aligner = folder.with_name(f"{folder.name}.aligner.safetensors")
     if not aligner.exists() or header(aligner)["mark"] != mark:
+        weights: dict[str, Tensor] = {}
+        about: dict[str, Any] = {"mark": mark, "loss": None}
         rows, ids = _sample(shards, scale, texts)
-        _train(aligner, mark, spec, texts.vocabulary, rows, ids, steps, seed, begin)
+        first = load_file(local(begin)) if begin is not None else None
+        try:
+            model, loss = train_aligner(
+                spec, texts.vocabulary, rows, ids, steps, seed=seed, begin=first
+            )
+            about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": texts.vocabulary}
+            weights = model.state_dict()
+        except NothingToAlign as error:
+            print(f"{error}: a model of these data must read its text as a prefix")
+        write_tensors(aligner, weights, {"made": json.dumps(about)})
     loss = header(aligner)["loss"]
     parts = [
         Part(
@@ -116,38 +118,13 @@ def time_texts(
         )
         for shard in shards
     ]
-    todo = [part for part in parts if not _is_done(part)]
-    done = spread(align_part, todo, engine, workers)
-    for _ in tqdm(done, desc="align", unit="shard", total=len(todo)):
+    todo = [p for p in parts if not p.path.exists() or header(p.path)["mark"] != mark]
+    for _ in tqdm(spread(align_part, todo, engine, workers), "align", len(todo), unit="shard"):
         pass
     return {
         "unaligned": sum(header(part.path)["unaligned"] for part in parts),
         "aligner_loss": round(loss, 4) if loss is not None else None,
     }
-
-
-def _train(
-    path: AnyPath,
-    mark: str,
-    spec: CodecSpec,
-    vocabulary: int,
-    rows: list[Tensor],
-    ids: list[Sequence[int]],
-    steps: int,
-    seed: int,
-    begin: AnyPath | None,
-) -> None:
-    """Writes an aligner, or, where there are too few frames for any, that there is none."""
-    weights: dict[str, Tensor] = {}
-    about: dict[str, Any] = {"mark": mark, "loss": None}
-    try:
-        first = load_file(local(begin)) if begin is not None else None
-        model, loss = train_aligner(spec, vocabulary, rows, ids, steps, seed=seed, begin=first)
-        about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": vocabulary}
-        weights = model.state_dict()
-    except NothingToAlign as error:
-        print(f"{error}: a model of these data must read its text as a prefix")
-    write_tensors(path, weights, {"made": json.dumps(about)})
 
 
 def copy_aligner(data: AnyPath, spec: CodecSpec, folder: Path) -> None:
@@ -200,10 +177,6 @@ def _sample(
         if name in chosen
     ]
     return [readable(matrix, scale) for _, matrix in found], [texts.ids[name] for name, _ in found]
-
-
-def _is_done(part: Part) -> bool:
-    return part.path.exists() and bool(header(part.path)["mark"] == part.mark)
 
 
 def header(path: AnyPath) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from codeclm.data_prep.report import summary, survey, usage, write_report
 from codeclm.data_prep.shards import Precision, read_shard
 from codeclm.data_prep.splits import Splits, leaks, split
 from codeclm.data_prep.text import (
+    TOKENIZERS,
     Bytes,
     Phonemes,
     Pretrained,
@@ -110,11 +111,8 @@ def run(config_path: str | Path | None, overrides: Sequence[str] = ()) -> AnyPat
     tokenizer, ids, skipped = _texts(config, utterances, model)
     fit = [u for u in utterances if u.id in ids]
     check_skipped(skipped, len(utterances))
-    rows = (
-        {"id": u.id, "speaker": u.speaker, "split": u.split, "language": u.language}
-        | {"ids": ids[u.id]}
-        for u in fit
-    )
+    names = ("id", "speaker", "split", "language")
+    rows = ({name: getattr(u, name) for name in names} | {"ids": ids[u.id]} for u in fit)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     made_with = {
@@ -194,7 +192,6 @@ def _texts(
     config: Preparation, utterances: list[Utterance], model: Further | None
 ) -> tuple[Tokenizer, dict[str, list[int]], dict[str, str]]:
     """The tokenizer, the tokens of every text that has some, and why others have none."""
-    tokenizer: Tokenizer
     if (config.tokenizer == "pretrained") != (config.pretrained is not None):
         raise ValueError(
             f"tokenizer {config.tokenizer!r} with pretrained={config.pretrained}: "
@@ -202,52 +199,41 @@ def _texts(
         )
     skipped: dict[str, str] = {}
     how = config.normalize
-    if model is not None:
-        return model.tokenizer, _each(utterances, skipped, _reader(model.tokenizer)), skipped
-    if config.tokenizer == "phonemes":
-        ipa = _each(utterances, skipped, lambda u: u.phonemes or phonemize(u.text, u.language, how))
-        tokenizer = phonemes = Phonemes.build(ipa.values(), how)
-        fit = [u for u in utterances if u.id in ipa]
-        ids = _each(fit, skipped, lambda u: phonemes.encode_ipa(ipa[u.id], u.language))
-        return tokenizer, ids, skipped
-    if config.tokenizer == "sentencepiece":
-        plain_texts = _each(utterances, skipped, lambda u: normalize(u.text, u.language, how))
-        tokenizer = SentencePiece.train(plain_texts.values(), config.vocabulary, how)
-    elif config.tokenizer == "bytes":
-        tokenizer = Bytes(how)
-    elif config.pretrained is not None:
-        tokenizer = Pretrained.of(config.pretrained, how)
-    else:
-        raise ValueError(
-            f"tokenizer {config.tokenizer!r}: known are phonemes, sentencepiece, bytes, pretrained"
-        )
-    return tokenizer, _each(utterances, skipped, _reader(tokenizer)), skipped
 
+    def each(make: Callable[[Utterance], MadeT]) -> dict[str, MadeT]:
+        """What is made of each text that can be read, by id."""
+        made = {}
+        for utterance in utterances:
+            try:
+                if utterance.id not in skipped:
+                    made[utterance.id] = make(utterance)
+            except ValueError as error:
+                skipped[utterance.id] = f"text: {error}"
+        return made
 
-def _reader(tokenizer: Tokenizer) -> Callable[[Utterance], list[int]]:
-    """What makes ids of an utterance, by its phonemes if it has some and they are read."""
-
-    def read(utterance: Utterance) -> list[int]:
+    def ids(utterance: Utterance) -> list[int]:
         if utterance.phonemes and isinstance(tokenizer, Phonemes):
             return tokenizer.encode_ipa(utterance.phonemes, utterance.language)
         return tokenizer.encode(utterance.text, utterance.language)
 
-    return read
-
-
-def _each(
-    utterances: Iterable[Utterance],
-    skipped: dict[str, str],
-    make: Callable[[Utterance], MadeT],
-) -> dict[str, MadeT]:
-    """What is made of each text, by id; `skipped` is told of those that cannot be read."""
-    made = {}
-    for utterance in utterances:
-        try:
-            made[utterance.id] = make(utterance)
-        except ValueError as error:
-            skipped[utterance.id] = f"text: {error}"
-    return made
+    tokenizer: Tokenizer
+    if model is not None:
+        tokenizer = model.tokenizer
+    elif config.tokenizer == "phonemes":
+        ipa = each(lambda u: u.phonemes or phonemize(u.text, u.language, how))
+        phonemes = Phonemes.build(ipa.values(), how)
+        return phonemes, each(lambda u: phonemes.encode_ipa(ipa[u.id], u.language)), skipped
+    elif config.tokenizer == "sentencepiece":
+        texts = each(lambda u: normalize(u.text, u.language, how)).values()
+        tokenizer = SentencePiece.train(texts, config.vocabulary, how)
+    elif config.pretrained is not None:
+        tokenizer = Pretrained.of(config.pretrained, how)
+    elif config.tokenizer == "bytes":
+        tokenizer = Bytes(how)
+    else:
+        known = ", ".join(TOKENIZERS)
+        raise ValueError(f"tokenizer {config.tokenizer!r}: known are {known}")
+    return tokenizer, each(ids), skipped
 
 
 def _parts(

@@ -38,29 +38,25 @@ def survey(utterances: Sequence[Utterance], shards: Iterable[AnyPath]) -> dict[s
         lengths = (frames / header.spec.frame_rate for frames in header.frames)
         seconds |= dict(zip(header.ids, lengths, strict=True))
     histogram = Counter(min(int(length), LONGEST) for length in seconds.values())
-    return {
-        "utterances": len(utterances),
-        "hours": round(sum(seconds.values()) / 3600, 3),
-        "speakers": len({u.speaker for u in utterances}),
-        "seconds_histogram": [histogram[second] for second in range(LONGEST + 1)],
-        "languages": _groups({u.id: u.language for u in utterances}, utterances, seconds),
-        "splits": _groups({u.id: u.split for u in utterances}, utterances, seconds),
-    }
 
+    def groups(key: str) -> dict[str, dict[str, float]]:
+        members: dict[str, list[Utterance]] = defaultdict(list)
+        for utterance in utterances:
+            members[getattr(utterance, key)].append(utterance)
+        return {name: amount(some) for name, some in sorted(members.items())}
 
-def _groups(
-    key: Mapping[str, str], utterances: Sequence[Utterance], seconds: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    members: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in utterances:
-        members[key[utterance.id]].append(utterance)
-    return {
-        name: {
+    def amount(some: Sequence[Utterance]) -> dict[str, float]:
+        return {
             "utterances": len(some),
             "hours": round(sum(seconds[u.id] for u in some) / 3600, 3),
             "speakers": len({u.speaker for u in some}),
         }
-        for name, some in sorted(members.items())
+
+    return {
+        **amount(utterances),
+        "seconds_histogram": [histogram[second] for second in range(LONGEST + 1)],
+        "languages": groups("language"),
+        "splits": groups("split"),
     }
 
 

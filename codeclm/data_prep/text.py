@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from codeclm.data_prep.verbalize import verbalize
 
@@ -68,45 +68,6 @@ def _unreadable(char: str) -> bool:
     return (category in ("So", "Sk") and ord(char) > 0x2000) or char in "\ufe0e\ufe0f\u20e3"
 
 
-class Tokenizer(Protocol):
-    """Text to ids. `tokens[id]` is the readable name of an id."""
-
-    tokens: list[str]
-
-    def encode(self, text: str, language: str = "en") -> list[int]:
-        """Ids of a text, `<sil>` first. ValueError when there is nothing to pronounce."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """JSON-ready dict for `load_tokenizer`."""
-        ...
-
-
-def load_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
-    """Rebuild a tokenizer from its `state()`."""
-    kind = state.get("kind")
-    normalizer = state.get("normalizer", "none")
-    if kind == "phonemes":
-        return Phonemes(state["tokens"], normalizer)
-    if kind == "sentencepiece":
-        return SentencePiece(base64.b64decode(state["model"]), normalizer)
-    if kind == "bytes":
-        return Bytes(normalizer)
-    if kind == "pretrained":
-        return Pretrained(state["tokenizer"], state["model"], normalizer)
-    raise ValueError(
-        f"unknown tokenizer {kind!r}: known are phonemes, sentencepiece, bytes, pretrained"
-    )
-
-
-def read_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json` that `codeclm prep` wrote."""
-    try:
-        return load_tokenizer(json.loads(path.read_text("utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no tokenizer of a prepared corpus ({error})") from None
-
-
 def phonemize(text: str, language: str = "en", normalizer: str = "none") -> str:
     """IPA of a text, by espeak-ng. `language` is an espeak code; plain `en` speaks `en-us`."""
     from codeclm.data_prep import espeak
@@ -147,13 +108,40 @@ def ipa_units(ipa: str) -> list[str]:
     return units
 
 
-class Phonemes:
+class Tokenizer:
+    """Text to ids. `tokens[id]` is the readable name of an id."""
+
+    kind: ClassVar[str]
+    made_of: ClassVar[tuple[str, ...]] = ()  # what its state holds beside the normalizer
+    tokens: list[str]
+
+    def __init__(self, normalizer: str) -> None:
+        self.normalizer = normalizer
+
+    def encode(self, text: str, language: str = "en") -> list[int]:
+        """Ids of a text, `<sil>` first. ValueError when there is nothing to pronounce."""
+        return [1, *(i + 2 for i in self._ids(normalize(text, language, self.normalizer)))]
+
+    def _ids(self, text: str) -> Iterable[int]:
+        """Those of a text in plain spelling, counted without the two common ones."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready dict for `load_tokenizer`."""
+        rest = {name: getattr(self, name) for name in (*self.made_of, "normalizer")}
+        return {"kind": self.kind, **rest}
+
+
+class Phonemes(Tokenizer):
     """Units of espeak-ng's IPA. Every token sounds: made for text that runs beside the audio."""
 
+    kind, made_of = "phonemes", ("tokens",)
+
     def __init__(self, tokens: Iterable[str], normalizer: str = "none"):
-        self.tokens, self.normalizer = list(tokens), normalizer
+        super().__init__(normalizer)
+        self.tokens = list(tokens)
         assert self.tokens[:2] == [PAD, SIL], self.tokens[:2]
-        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        self._numbers = {token: i for i, token in enumerate(self.tokens)}
 
     @classmethod
     def build(cls, texts: Iterable[str], normalizer: str = "none") -> "Phonemes":
@@ -163,24 +151,22 @@ class Phonemes:
         return cls([PAD, SIL, *_STRENGTH, *sorted(units | plain)], normalizer)
 
     def encode(self, text: str, language: str = "en") -> list[int]:
-        """Ids of a text in an espeak language."""
         return self.encode_ipa(phonemize(text, language, self.normalizer), language)
 
     def encode_ipa(self, ipa: str, language: str = "en") -> list[int]:
         """Ids of an IPA text (`language` only for the error message)."""
         units = [known for unit in ipa_units(ipa) for known in self._known(unit, language)]
-        return [1, *(self._ids[unit] for unit in units)]
+        return [1, *(self._numbers[unit] for unit in units)]
 
     def _known(self, unit: str, language: str) -> list[str]:
         """The unit itself, else without stress, else its longest known parts, without modifiers."""
-        if unit in self._ids:
-            return [unit]
         plain = unit.lstrip(STRESS)
-        if plain in self._ids:
-            return [plain]
+        for whole in (unit, plain):
+            if whole in self._numbers:
+                return [whole]
         for cut in range(len(unit) - 1, 0, -1):
             head, rest = unit[:cut], unit[cut:]
-            if head in self._ids:
+            if head in self._numbers:
                 only_modifiers = re.fullmatch(f"{_MODIFIER}+", rest)
                 return [head] if only_modifiers else [head, *self._known(rest, language)]
         if plain != unit and len(plain) > 1:
@@ -190,19 +176,21 @@ class Phonemes:
             "respell the word, or use a model trained on that language"
         )
 
-    def state(self) -> dict[str, Any]:
-        """JSON-ready dict for `load_tokenizer`."""
-        return {"kind": "phonemes", "tokens": self.tokens, "normalizer": self.normalizer}
 
+class SentencePiece(Tokenizer):
+    """Sub-word pieces learned from text, with byte fallback: no text is out of vocabulary.
 
-class SentencePiece:
-    """Sub-word pieces learned from text, with byte fallback: no text is out of vocabulary."""
+    `model` is the file that SentencePiece writes, in base64.
+    """
 
-    def __init__(self, model: bytes, normalizer: str = "none"):
+    kind, made_of = "sentencepiece", ("model",)
+
+    def __init__(self, model: str, normalizer: str = "none"):
         from sentencepiece import SentencePieceProcessor
 
-        self._model, self.normalizer = model, normalizer
-        self._processor: Any = SentencePieceProcessor(model_proto=model)
+        super().__init__(normalizer)
+        self.model = model
+        self._processor: Any = SentencePieceProcessor(model_proto=base64.b64decode(model))
         pieces = (self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size()))
         self.tokens = [PAD, SIL, *pieces]
 
@@ -230,60 +218,44 @@ class SentencePiece:
             num_threads=1,
             minloglevel=2,
         )
-        return cls(model.getvalue(), normalizer)
+        return cls(base64.b64encode(model.getvalue()).decode(), normalizer)
 
-    @classmethod
-    def from_file(cls, path: str | Path) -> "SentencePiece":
-        """A `.model` file trained elsewhere."""
-        path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"no SentencePiece model at {path}")
-        return cls(path.read_bytes())
-
-    def encode(self, text: str, language: str = "en") -> list[int]:
-        """Ids of a text, `<sil>` first."""
-        return [
-            1,
-            *(i + 2 for i in self._processor.encode(normalize(text, language, self.normalizer))),
-        ]
-
-    def state(self) -> dict[str, Any]:
-        """JSON-ready dict for `load_tokenizer`."""
-        model = base64.b64encode(self._model).decode()
-        return {"kind": "sentencepiece", "model": model, "normalizer": self.normalizer}
+    def _ids(self, text: str) -> Iterable[int]:
+        ids: list[int] = self._processor.encode(text)
+        return ids
 
 
-class Bytes:
-    """UTF-8 bytes, shifted by the two common ids: any language, nothing to train."""
+class Bytes(Tokenizer):
+    """UTF-8 bytes: any language, nothing to train."""
+
+    kind = "bytes"
 
     def __init__(self, normalizer: str = "none") -> None:
-        self.normalizer = normalizer
+        super().__init__(normalizer)
         self.tokens = [PAD, SIL, *(f"<0x{byte:02X}>" for byte in range(256))]
 
-    def encode(self, text: str, language: str = "en") -> list[int]:
-        """Ids of a text, `<sil>` first."""
-        return [1, *(byte + 2 for byte in normalize(text, language, self.normalizer).encode())]
-
-    def state(self) -> dict[str, Any]:
-        """JSON-ready dict for `load_tokenizer`."""
-        return {"kind": "bytes", "normalizer": self.normalizer}
+    def _ids(self, text: str) -> Iterable[int]:
+        return text.encode()
 
 
-class Pretrained:
-    """The tokenizer of a pretrained LLM, its ids shifted by the two common ones.
+class Pretrained(Tokenizer):
+    """The tokenizer of a pretrained LLM, without its own marks of begin and end.
 
     Args:
         tokenizer: the text of its `tokenizer.json`.
         model: where it comes from, for the reader only.
     """
 
+    kind, made_of = "pretrained", ("model", "tokenizer")
+
     def __init__(self, tokenizer: str, model: str, normalizer: str = "none"):
         import tokenizers
 
+        super().__init__(normalizer)
         self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.model, self.normalizer = model, normalizer
+        self.model, self.tokenizer = model, self._tokenizer.to_str()
         names = {i: name for name, i in self._tokenizer.get_vocab().items()}
         self.tokens = [PAD, SIL, *(names.get(i, f"<{i}>") for i in range(max(names) + 1))]
 
@@ -311,17 +283,27 @@ class Pretrained:
             )
         return cls(path.read_text(encoding="utf-8"), model, normalizer)
 
-    def encode(self, text: str, language: str = "en") -> list[int]:
-        """Ids of a text, `<sil>` first; the LLM's own marks of begin and end are left out."""
-        text = normalize(text, language, self.normalizer)
-        found = self._tokenizer.encode(text, add_special_tokens=False)
-        return [1, *(i + 2 for i in found.ids)]
+    def _ids(self, text: str) -> Iterable[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
-    def state(self) -> dict[str, Any]:
-        """JSON-ready dict for `load_tokenizer`."""
-        return {
-            "kind": "pretrained",
-            "model": self.model,
-            "tokenizer": self._tokenizer.to_str(),
-            "normalizer": self.normalizer,
-        }
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    tokenizer.kind: tokenizer for tokenizer in (Phonemes, SentencePiece, Bytes, Pretrained)
+}
+
+
+def load_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
+    """Rebuild a tokenizer from its `state()`."""
+    kind = state.get("kind")
+    if kind not in TOKENIZERS:
+        raise ValueError(f"unknown tokenizer {kind!r}: known are {', '.join(TOKENIZERS)}")
+    return TOKENIZERS[kind](**{name: value for name, value in state.items() if name != "kind"})
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json` that `codeclm prep` wrote."""
+    try:
+        return load_tokenizer(json.loads(path.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no tokenizer of a prepared corpus ({error})") from None

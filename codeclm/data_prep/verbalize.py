@@ -16,42 +16,14 @@ from typing import Any
 
 # Nemo's grammars that speak; its Russian one only lists what could be said.
 NEMO = (
-    "ar",
-    "de",
-    "en",
-    "es",
-    "fr",
-    "hi",
-    "hu",
-    "hy",
-    "it",
-    "ja",
-    "ko",
-    "pt",
-    "rw",
-    "sv",
-    "vi",
-    "zh",
-)
+    "ar", "de", "en", "es", "fr", "hi", "hu", "hy", "it", "ja", "ko", "pt", "rw", "sv", "vi", "zh",
+)  # fmt: skip
 _SAME = {"cmn": "zh", "nb": "no", "kk": "kz"}  # espeak's tag to that of the libraries
 
 # In these languages 1,000.5 is written so; elsewhere it is 1.000,5 or 1 000,5.
 _DECIMAL_POINT = {
-    "en",
-    "zh",
-    "ja",
-    "ko",
-    "th",
-    "he",
-    "hi",
-    "bn",
-    "ta",
-    "te",
-    "kn",
-    "ml",
-    "gu",
-    "mr",
-}
+    "en", "zh", "ja", "ko", "th", "he", "hi", "bn", "ta", "te", "kn", "ml", "gu", "mr",
+}  # fmt: skip
 _ORDINAL = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b")
 
 
@@ -71,10 +43,6 @@ def verbalize(text: str, language: str, by: str) -> str:
         raise ValueError(f"normalize {by!r}: known are {', '.join(NORMALIZERS)}")
     tag = language.split("-")[0]
     return NORMALIZERS[by](text, _SAME.get(tag, tag))
-
-
-def _as_it_is(text: str, language: str) -> str:
-    return text
 
 
 def _by_nemo(text: str, language: str) -> str:
@@ -100,7 +68,7 @@ def _by_num2words(text: str, language: str) -> str:
 
 
 NORMALIZERS: dict[str, Callable[[str, str], str]] = {
-    "none": _as_it_is,
+    "none": lambda text, language: text,
     "nemo": _by_nemo,
     "num2words": _by_num2words,
 }
