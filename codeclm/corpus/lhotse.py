@@ -61,12 +61,16 @@ def read(path: AnyPath) -> Iterator[Row]:
 def _manifests(folder: AnyPath) -> list[tuple[AnyPath, AnyPath | None]]:
     """The supervisions in a folder, each with its recordings, else the cuts."""
     pairs: list[tuple[AnyPath, AnyPath | None]] = []
-    for path in sorted(folder.glob("*supervisions*.jsonl*"), key=str):
+    for path in _found(folder, "*supervisions*.jsonl*"):
         recordings = path.with_name(path.name.replace("supervisions", "recordings"))
         if not recordings.is_file():
             raise ValueError(f"{path}: no {recordings.name} beside it")
         pairs.append((path, recordings))
-    return pairs or [(path, None) for path in sorted(folder.glob("*cuts*.jsonl*"), key=str)]
+    return pairs or [(path, None) for path in _found(folder, "*cuts*.jsonl*")]
+
+
+def _found(folder: AnyPath, pattern: str) -> list[AnyPath]:
+    return sorted(folder.glob(pattern), key=str)
 
 
 def _read_supervisions(path: AnyPath, recordings: AnyPath) -> Iterator[Row]:

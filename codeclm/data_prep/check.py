@@ -45,7 +45,7 @@ class Finding(NamedTuple):
 class Report:
     """What was found; `kept` are the utterances without the lines that cannot be mended.
 
-    `bad_seconds` are those of lines with a fault of that kind, as far as they are known.
+    `bad_seconds` are those of lines with a fault of a kind, as far as they are known.
     """
 
     manifest: str

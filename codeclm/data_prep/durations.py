@@ -81,7 +81,7 @@ def time_texts(
     workers: int | None = None,
     begin: AnyPath | None = None,
 ) -> dict[str, Any]:
-    """Writes the durations of the texts in all shards of tokens into a folder; what there is, stays.
+    """Writes the durations of the texts of all shards into a folder; what there is, stays.
 
     `begin` is an aligner of the same texts and tokens, to go on from; the rest as `train_aligner`
     and `spread` take it.
@@ -98,10 +98,9 @@ def time_texts(
         rows, ids = _sample(shards, scale, texts)
         first = load_file(local(begin)) if begin is not None else None
         try:
-            model, loss = train_aligner(
-                spec, texts.vocabulary, rows, ids, steps, seed=seed, begin=first
-            )
-            about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": texts.vocabulary}
+            size = texts.vocabulary
+            model, loss = train_aligner(spec, size, rows, ids, steps, seed=seed, begin=first)
+            about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": size}
             weights = model.state_dict()
         except NothingToAlign as error:
             print(f"{error}: a model of these data must read its text as a prefix")

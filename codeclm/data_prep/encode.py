@@ -29,29 +29,15 @@ def read_ahead(
     The next pool is read in the background while the caller works on one; the first are small, so
     that the caller hardly waits, and memory holds two.
     """
-    waiting: deque[tuple[Sequence[Utterance], list[Future[Sounds | str]]]] = deque()
+    sizes, first = chain(POOLS, repeat(POOLS[-1])), 0
+    waiting: deque[list[tuple[Utterance, Future[Sounds | str]]]] = deque()
     with ThreadPoolExecutor(readers) as threads:
-        for pool in _pools(utterances):
-            waiting.append((pool, [threads.submit(_hear, u, rates) for u in pool]))
-            if len(waiting) > 1:
-                yield _heard(*waiting.popleft())
-        while waiting:
-            yield _heard(*waiting.popleft())
-
-
-def _pools(utterances: Sequence[Utterance]) -> Iterator[Sequence[Utterance]]:
-    first = 0
-    for size in chain(POOLS, repeat(POOLS[-1])):
-        if first >= len(utterances):
-            return
-        yield utterances[first : first + size]
-        first += size
-
-
-def _heard(
-    pool: Sequence[Utterance], coming: Sequence[Future[Sounds | str]]
-) -> list[tuple[Utterance, Sounds | str]]:
-    return [(u, future.result()) for u, future in zip(pool, coming, strict=True)]
+        while waiting or first < len(utterances):
+            while len(waiting) < 2 and first < len(utterances):
+                pool = utterances[first : first + next(sizes)]
+                first += len(pool)
+                waiting.append([(u, threads.submit(_hear, u, rates)) for u in pool])
+            yield [(u, coming.result()) for u, coming in waiting.popleft()]
 
 
 def _hear(utterance: Utterance, rates: Sequence[int]) -> Sounds | str:

@@ -154,23 +154,22 @@ def read_prepared(folder: str | AnyPath, codec: str | None = None) -> Prepared:
         ValueError: the corpus is not finished, or has no tokens, or not those alone, of `codec`.
     """
     folder = place(folder)
-    codecs = prepared_codecs(folder)
-    name = _chosen(folder, codecs, codec)
+    entry = _entry(folder, codec)
     ids: list[str] = []
     tokens: list[Tensor] = []
     spec: CodecSpec | None = None
-    for shard in _shards(folder / codecs[name]["tokens"]):
+    for shard in _shards(folder / entry["tokens"]):
         spec, names, some = read_shard(shard, fingerprint=spec.fingerprint if spec else None)
         ids += names
         tokens += some
     texts = {row["id"]: row for row in read_texts(folder)}
-    flat = torch.cat([read_durations(file) for file in _shards(folder / codecs[name]["durations"])])
+    flat = torch.cat([read_durations(file) for file in _shards(folder / entry["durations"])])
     lengths = [len(texts[i]["ids"]) for i in ids if i in texts]
     if spec is None or len(lengths) < len(ids) or sum(lengths) != len(flat):
         raise ValueError(
             f"{folder}: texts and tokens are not of the same utterances: prepare again"
         )
-    scale = Scale(**codecs[name]["scale"]) if codecs[name].get("scale") else None
+    scale = Scale(**entry["scale"]) if entry.get("scale") else None
     if scale is not None:
         tokens = [scale.enter(latents.float()) for latents in tokens]
     items = []
@@ -193,45 +192,20 @@ def read_texts(folder: str | AnyPath) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _chosen(folder: AnyPath, codecs: Mapping[str, Any], codec: str | None) -> str:
-    """The codec that is meant."""
-    if codec is None and len(codecs) > 1:
-        raise ValueError(
-            f"{folder} holds the tokens of {', '.join(codecs)}: say which with `tokens`"
-        )
-    name = codec or next(iter(codecs))
-    if name not in codecs:
-        raise ValueError(
-            f"{folder} has no tokens of {name!r}, only of {', '.join(codecs)}: choose one of them "
-            "with `tokens`, or prepare the corpus with that codec too"
-        )
-    return name
-
-
 def prepared_ids(folder: str | AnyPath, codec: str | None = None) -> list[str]:
     """The utterances that have tokens, from the headers alone; errors as `read_prepared`."""
-    return [name for header in _headers(folder, codec) for name in header.ids]
+    return [name for shard in _tokens(folder, codec) for name in read_header(shard).ids]
 
 
 def prepared_seconds(folder: str | AnyPath, codec: str | None = None) -> float:
     """How long all utterances with tokens are together; as `prepared_ids`."""
-    headers = _headers(folder, codec)
+    headers = [read_header(shard) for shard in _tokens(folder, codec)]
     return sum(sum(header.frames) for header in headers) / headers[0].spec.frame_rate
-
-
-def _headers(folder: str | AnyPath, codec: str | None) -> list[Header]:
-    folder = place(folder)
-    codecs = prepared_codecs(folder)
-    shards = _shards(folder / codecs[_chosen(folder, codecs, codec)]["tokens"])
-    return [read_header(shard) for shard in shards]
 
 
 def prepared_spec(folder: str | AnyPath, codec: str | None = None) -> CodecSpec:
     """Of the codec whose tokens a finished corpus holds; errors as `read_prepared`."""
-    folder = place(folder)
-    codecs = prepared_codecs(folder)
-    shard = _shards(folder / codecs[_chosen(folder, codecs, codec)]["tokens"])[0]
-    return read_header(shard).spec
+    return read_header(_tokens(folder, codec)[0]).spec
 
 
 def prepared_codecs(folder: AnyPath) -> dict[str, dict[str, Any]]:
@@ -251,6 +225,27 @@ def read_durations(path: AnyPath) -> Tensor:
     with safe_open(local(path), "pt") as file:
         flat: Tensor = file.get_tensor("durations")
     return flat
+
+
+def _entry(folder: AnyPath, codec: str | None) -> dict[str, Any]:
+    """Where the tokens and durations of the codec lie that is meant, and their scale."""
+    codecs = prepared_codecs(folder)
+    if codec is None and len(codecs) > 1:
+        raise ValueError(
+            f"{folder} holds the tokens of {', '.join(codecs)}: say which with `tokens`"
+        )
+    name = codec or next(iter(codecs))
+    if name not in codecs:
+        raise ValueError(
+            f"{folder} has no tokens of {name!r}, only of {', '.join(codecs)}: choose one of them "
+            "with `tokens`, or prepare the corpus with that codec too"
+        )
+    return codecs[name]
+
+
+def _tokens(folder: str | AnyPath, codec: str | None) -> list[AnyPath]:
+    folder = place(folder)
+    return _shards(folder / _entry(folder, codec)["tokens"])
 
 
 def _shards(folder: AnyPath) -> list[AnyPath]:

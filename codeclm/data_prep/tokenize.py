@@ -74,23 +74,12 @@ class Part:
         return [target for target in self.targets if target not in there]
 
 
-@dataclass(frozen=True)
-class Made:
-    """What became of a part.
-
-    Attributes:
-        seconds: of sound that has tokens now.
-        skipped: id of an utterance without tokens, and why; what stands before the colon is the
-            kind of reason.
-    """
-
-    utterances: int
-    seconds: float
-    skipped: Mapping[str, str]
-
-
-def tokenize(part: Part) -> Made:
+def tokenize(part: Part) -> tuple[int, float, Mapping[str, str]]:
     """Makes the shards of a part that are not there.
+
+    Returns:
+        Its utterances, the seconds of sound that have tokens now, and by the id of an utterance
+        without tokens why; what stands before the colon is the kind of reason.
 
     Raises:
         ValueError: a codec is not the one that the spec says, or the shard of another codec is of
@@ -108,8 +97,7 @@ def tokenize(part: Part) -> Made:
                 f"{path} and {other} are not of the same utterances: the corpus or its sound "
                 "changed since one was made; prepare it into another folder"
             )
-    seconds = sum(header.frames) / header.spec.frame_rate
-    return Made(len(part.utterances), seconds, header.skipped)
+    return len(part.utterances), sum(header.frames) / header.spec.frame_rate, header.skipped
 
 
 def _make(part: Part, targets: Sequence[Target]) -> None:
@@ -147,14 +135,9 @@ def tokenize_all(
 ) -> dict[str, str]:
     """Makes the shards of all parts that are not there, and shows how far it is.
 
-    Args:
-        parts: of the corpus.
-        skipped: id of an utterance that is in no part, and why.
-        engine: as `spread` takes it.
-        workers: likewise.
-
     Returns:
-        `skipped` and those whose sound is no good.
+        Which utterances have no tokens, and why: those `skipped` before, which are in no part, and
+        those whose sound is no good.
 
     Raises:
         ValueError: that is more than half of the corpus, or as `tokenize`.
@@ -167,10 +150,10 @@ def tokenize_all(
     made = chain(map(tokenize, there), spread(tokenize, todo, engine, workers, gpus))
     before = total - sum(len(part.utterances) for part in todo)
     with tqdm(desc="tokenize", unit="clip", total=total, initial=before) as bar:
-        for number, one in enumerate(made):
-            skipped |= one.skipped
-            seconds += one.seconds
-            bar.update(one.utterances if number >= len(there) else 0)
+        for number, (utterances, lasting, useless) in enumerate(made):
+            skipped |= useless
+            seconds += lasting
+            bar.update(utterances if number >= len(there) else 0)
             bar.set_postfix({"hours": f"{seconds / 3600:.2f}", **kinds(skipped)})
             check_skipped(skipped, total)
     return skipped
