@@ -26,7 +26,8 @@ def codec_list(as_json: Json = False) -> None:
     yardsticks = [Opus(name, bitrate) for name, bitrate in codecs.YARDSTICKS.items()]
     rows = [(name, codecs.load_codec(name).spec, "", "shipped") for name in codecs.HOUSE]
     for name, known in codecs.PUBLISHED.items():
-        place = "downloaded" if weights.cached(known.hub, known.files) else "not downloaded"
+        here = not known.hub or weights.cached(known.hub, known.files)
+        place = "downloaded" if here else "not downloaded"
         rows.append((name, known.spec, known.hub, place))
     if as_json:
         print_json(

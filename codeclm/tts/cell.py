@@ -1,22 +1,14 @@
 """A cell: one codec's streams, one layout, one head. Here it is put together, or refused."""
 
+from inspect import signature
 from typing import Any, Literal
 
 from pydantic import Field
 
 from codeclm.codecs.base import CodecSpec
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.heads import (
-    HEADS,
-    ConsistencyHead,
-    DepthHead,
-    FlowHead,
-    Head,
-    LinearHead,
-    MaskedHead,
-    StagesHead,
-)
-from codeclm.tts.layouts import LAYOUTS, CoarseFirst, Delay, Flatten, Layout, Patch
+from codeclm.tts.heads import HEADS, Head
+from codeclm.tts.layouts import LAYOUTS, Layout
 from codeclm.tts.past import REMEMBERED
 
 
@@ -67,8 +59,9 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
         given = getattr(config, option) != CellConfig.model_fields[option].default
         if given and config.layout != owner:
             raise ValueError(f"`{option}` belongs to the layout `{owner}`, not `{config.layout}`")
-    continuous = HEADS[config.head] in (FlowHead, ConsistencyHead)
-    if (config.layout == "patch") != continuous:
+    asked = _asked(LAYOUTS[config.layout], config, spec)
+    continuous = "dims" in _asked(HEADS[config.head], config, spec)
+    if ("dims" in asked) != continuous:
         raise ValueError(
             "layout `patch` and the heads `flow` and `consistency` are made for each other alone"
         )
@@ -81,16 +74,10 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
             else f"head `{config.head}` draws continuous latents, and {spec.name} has codes: take "
             "a VAE codec, or another head"
         )
+    layout = LAYOUTS[config.layout](**asked)
     if continuous:
-        return Patch(spec.latent_dims, config.patch)
-    wanted: Any = LAYOUTS[config.layout]
-    if wanted is Delay:
-        layout: Layout = Delay(streams, config.offsets)
-    elif wanted is Flatten:
-        layout = Flatten(streams, config.sequence)
-    else:
-        layout = wanted(streams)
-    if (config.head == "stages") != isinstance(layout, CoarseFirst):
+        return layout
+    if (config.head == "stages") != (config.layout == "coarse_first"):
         raise ValueError("layout `coarse_first` and head `stages` are made for each other alone")
     if HEADS[config.head].joint and layout.slots < 2:
         raise ValueError(
@@ -118,18 +105,18 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
 def make_head(config: CellConfig, spec: CodecSpec, trains: bool) -> Head:
     """The head of a legal cell; `trains` builds what only training needs."""
     kind = HEADS[config.head]
-    if kind is FlowHead:
-        sizes = (spec.latent_dims, config.patch, config.width)
-        return FlowHead(*sizes, config.local, config.history)
-    if kind is ConsistencyHead:
-        numbers, width = (config.patch * size for size in (spec.latent_dims, config.width))
-        return ConsistencyHead(numbers, width, config.local, config.draws)
-    common = (spec.streams, config.width, config.classes == "levels")
-    points = config.read == "points"
-    if kind is LinearHead:
-        return LinearHead(*common)
-    if kind is DepthHead:
-        return DepthHead(*common, points, config.local, config.share, body=trains)
-    if kind is MaskedHead:
-        return MaskedHead(*common, points, config.local, config.rounds)
-    return StagesHead(*common, points, config.local)
+    return kind(**_asked(kind, config, spec, trains))
+
+
+def _asked(kind: type, config: CellConfig, spec: CodecSpec, trains: bool = True) -> dict[str, Any]:
+    """What a layout or a head is made of: of all there is, that which its parameters name."""
+    there = {
+        **dict(config),  # offsets, patch, width, rounds ...
+        "streams": spec.streams,
+        "dims": spec.latent_dims,
+        "levels": config.classes == "levels",
+        "points": config.read == "points",
+        "sizes": config.local,
+        "body": trains,
+    }
+    return {name: there[name] for name in signature(kind).parameters if name in there}

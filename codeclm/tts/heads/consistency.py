@@ -35,19 +35,20 @@ class ConsistencyHead(Head):
     """States [N, D] to latents [N, C]; of P frames at once, D and C are P times as wide.
 
     Args:
-        dims: C.
-        width: D.
+        dims: of a latent; a step has C = `patch` times as many.
+        width: of a state; a step has D = `patch` times as many.
         sizes: `width`, `depth` and `inner` of the network.
         draws: noises that every step is trained with at once.
+        patch: latents a step.
     """
 
     joint = True
     steps: ClassVar[int] = 1  # when nobody says otherwise
 
-    def __init__(self, dims: int, width: int, sizes: Sizes, draws: int = 4) -> None:
+    def __init__(self, dims: int, width: int, sizes: Sizes, draws: int = 4, patch: int = 1) -> None:
         super().__init__()
         self.draws = draws
-        self.velocity = Velocity(dims, width, sizes)
+        self.velocity = Velocity(patch * dims, patch * width, sizes)
         last = nn.Linear(32, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
