@@ -79,6 +79,11 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
         return layout
     if (config.head == "stages") != (config.layout == "coarse_first"):
         raise ValueError("layout `coarse_first` and head `stages` are made for each other alone")
+    if layout.slots not in (1, len(streams)):
+        raise ValueError(
+            f"layout `{config.layout}` draws {layout.slots} of {len(streams)} codes at a step: "
+            "heads draw one, or one of each stream"
+        )
     if HEADS[config.head].joint and layout.slots < 2:
         raise ValueError(
             f"head `{config.head}` works inside a step, but each step of this cell draws one code: "

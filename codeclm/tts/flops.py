@@ -155,9 +155,10 @@ def _drawing(model: SpeechLM, steps: int, frames: int, rows: int, sampling: Samp
         moves *= 1 if sampling.guidance == 1.0 else 2
         known = 2 * _weights(head.state) * steps * model.layout.patch
         return known + 2 * _weights(head.clean) * seen + steps * moves * _velocity(model)
-    assert isinstance(head, ConsistencyHead)
-    moves = len(sampling.times(head.steps)) - 1
-    return 2 * _weights(head.velocity) * steps * moves
+    if isinstance(head, ConsistencyHead):
+        moves = len(sampling.times(head.steps)) - 1
+        return 2 * _weights(head.velocity) * steps * moves
+    return rows * 2 * _weights(head) * steps  # one that is not known here: each weight once a step
 
 
 def _learning_to_draw(model: SpeechLM, steps: int, frames: int) -> int:
