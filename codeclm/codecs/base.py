@@ -135,16 +135,11 @@ class CodecSpec:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CodecSpec":
         """The inverse of `to_dict`."""
-        streams = tuple(
-            Stream(
-                size=s["size"],
-                role=s["role"],
-                depends_on=tuple(s["depends_on"]),
-                levels=tuple(s["levels"]),
-            )
+        streams = (
+            Stream(s["size"], s["role"], tuple(s["depends_on"]), tuple(s["levels"]))
             for s in data["streams"]
         )
-        return cls(**{**data, "streams": streams})
+        return cls(**{**data, "streams": tuple(streams)})
 
 
 class Codec(ABC):

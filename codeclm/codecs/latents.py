@@ -37,21 +37,16 @@ class Scale:
 
     def enter(self, latents: Tensor) -> Tensor:
         """Latents [..., D, T] of the codec to those that a model reads."""
-        mean, deviation = self._columns(latents)
-        return (latents - mean) / deviation
+        return (latents - _column(self.mean, latents)) / _column(self.deviation, latents)
 
     def leave(self, latents: Tensor) -> Tensor:
         """The inverse of `enter`."""
-        mean, deviation = self._columns(latents)
-        return latents * deviation + mean
+        return latents * _column(self.deviation, latents) + _column(self.mean, latents)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `Scale(**it)` reads it back."""
         return {"mean": list(self.mean), "deviation": list(self.deviation)}
 
-    def _columns(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        mean, deviation = (
-            torch.tensor(row, dtype=like.dtype, device=like.device)[:, None]
-            for row in (self.mean, self.deviation)
-        )
-        return mean, deviation
+
+def _column(row: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(row, dtype=like.dtype, device=like.device)[:, None]

@@ -9,7 +9,7 @@ import torch
 from codeclm import load_codec
 from codeclm.codecs import PUBLISHED, codec_of
 from codeclm.codecs.base import tree_streams
-from codeclm.codecs.published.chunked import reach
+from codeclm.codecs.chunked import reach
 from codeclm.codecs.published.snac import Snac, from_rows, to_rows
 from codeclm.tts import plan
 

@@ -3,39 +3,23 @@
 A codec folder holds the autoencoder; its meta.json says where the shared vocoder lies.
 """
 
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from codeclm import checkpoint
-from codeclm.codecs.base import Codec, CodecSpec
-from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, Past, token_fingerprint
-from codeclm.codecs.house.bottlenecks import LATENT
+from codeclm.codecs.base import CodecSpec
+from codeclm.codecs.chunked import ChunkedCodec
+from codeclm.codecs.house.autoencoder import STRIDE, Autoencoder, token_fingerprint
 from codeclm.codecs.house.bottlenecks.vae import VAE
 from codeclm.codecs.house.features import HOP, SAMPLE_RATE, WINDOW, framed_log_mel
-from codeclm.codecs.house.vocoder import Vocoder, VocoderState
-
-LOOKAHEAD = WINDOW - HOP
+from codeclm.codecs.house.vocoder import Vocoder
 
 
-class HearState(NamedTuple):
-    """Where an encoded stream stands: the encoder's past, and sound not yet encoded [B, n]."""
-
-    past: Past | None
-    waiting: Tensor
-
-
-class SoundState(NamedTuple):
-    """Where a decoded stream stands: the pasts of the two networks."""
-
-    spectrum: Past
-    sound: VocoderState
-
-
-class HouseCodec(Codec):
+class HouseCodec(ChunkedCodec):
     """Codec of 24 kHz sound, 25 frames a second, causal, 70 ms of algorithmic latency."""
 
     paddable = True  # the look-ahead past the end is silence anyway
@@ -44,17 +28,19 @@ class HouseCodec(Codec):
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.vocoder = vocoder.eval().requires_grad_(False)
         bottleneck = autoencoder.bottleneck
-        self.spec = CodecSpec(
-            name=name,
-            family=bottleneck.family,
-            sample_rate=SAMPLE_RATE,
-            hop=STRIDE * HOP,
-            streams=bottleneck.streams,
-            latent_dims=bottleneck.config.dims if isinstance(bottleneck, VAE) else 0,
-            causal=True,
-            lookahead=LOOKAHEAD,
-            fingerprint=mark,
+        super().__init__(
+            CodecSpec(
+                name=name,
+                family=bottleneck.family,
+                sample_rate=SAMPLE_RATE,
+                hop=STRIDE * HOP,
+                streams=bottleneck.streams,
+                lookahead=WINDOW - HOP,
+                fingerprint=mark,
+                latent_dims=bottleneck.config.dims if isinstance(bottleneck, VAE) else 0,
+            )
         )
+        self.block = sys.maxsize  # all that there is at once: sums have one order
 
     @classmethod
     def load(cls, folder: Path) -> "HouseCodec":
@@ -66,29 +52,15 @@ class HouseCodec(Codec):
         vocoder = Vocoder.load(checkpoint.load(place))
         return cls(saved.meta["name"], Autoencoder.load(saved), vocoder, token_fingerprint(saved))
 
-    @torch.inference_mode()
-    def encode_chunk(
-        self, wav: Tensor, state: HearState | None = None, last: bool = False
-    ) -> tuple[Tensor, HearState]:
-        waiting = wav[:, 0] if state is None else torch.cat([state.waiting, wav[:, 0]], dim=1)
-        if last:
-            waiting = F.pad(waiting, (0, -waiting.shape[1] % self.spec.hop + LOOKAHEAD))
-        ready = max(0, waiting.shape[1] - LOOKAHEAD) // self.spec.hop * self.spec.hop
-        past = state.past if state else None
-        if ready == 0:
-            nothing = waiting.new_zeros(len(waiting), 0, LATENT)
-            return self.autoencoder.bottleneck.tokens(nothing), HearState(past, waiting)
-        mel = framed_log_mel(waiting[:, : ready + LOOKAHEAD])
+    def encode_block(self, wav: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        size = frames * self.spec.hop + self.spec.lookahead
+        mel = framed_log_mel(F.pad(wav[:, 0], (0, size - wav.shape[2])))
         z, past = self.autoencoder.encoder(mel, past)
-        return self.autoencoder.bottleneck.tokens(z), HearState(past, waiting[:, ready:])
+        return self.autoencoder.bottleneck.tokens(z), past
 
-    @torch.inference_mode()
-    def decode_chunk(
-        self, tokens: Tensor, state: SoundState | None = None, last: bool = False
-    ) -> tuple[Tensor, SoundState | None]:
-        if tokens.shape[self.spec.time_axis] == 0:
-            return self.vocoder.filters.weight.new_zeros(len(tokens), 1, 0), state
+    def decode_block(self, tokens: Tensor, frames: int, past: Any) -> tuple[Tensor, Any]:
+        spectrum, sound = past or (None, None)
         latent = self.autoencoder.bottleneck.latent(tokens)
-        mel, spectrum = self.autoencoder.decoder(latent, state.spectrum if state else None)
-        wav, _, sound = self.vocoder(mel, state.sound if state else None)
-        return wav[:, None], SoundState(spectrum, sound)
+        mel, spectrum = self.autoencoder.decoder(latent, spectrum)
+        wav, _, sound = self.vocoder(mel, sound)
+        return wav[:, None], (spectrum, sound)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from codeclm.codecs.base import Codec, CodecSpec, Stream, residual_streams
+from codeclm.codecs.chunked import ChunkedCodec
 from codeclm.codecs.published import weights
-from codeclm.codecs.published.chunked import ChunkedCodec
 
 
 def first_codebooks(name: str, streams: int, total: int, size: int) -> tuple[Stream, ...]:

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from codeclm.codecs.base import CodecSpec
+from codeclm.codecs.chunked import reach
 from codeclm.codecs.published.by_transformers import TransformersCodec, first_codebooks
-from codeclm.codecs.published.chunked import reach
 
 UNIT = 3 * (1 + 3 + 9)  # columns to each side that the three residual units of a block see
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeclm.codecs.chunked import ChunkedCodec
 from codeclm.codecs.published import weights
-from codeclm.codecs.published.chunked import ChunkedCodec
 from codeclm.codecs.published.mimi import Mimi, mimi_spec
 
 States = list[dict[str, Any]]  # of the modules of one half

@@ -28,9 +28,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from codeclm.codecs.base import CodecSpec, Stream
+from codeclm.codecs.chunked import ChunkedCodec
 from codeclm.codecs.levels import code_to_levels, levels_to_code
 from codeclm.codecs.published.causal import after, remember
-from codeclm.codecs.published.chunked import ChunkedCodec
 from codeclm.codecs.published.nemo import (
     DecoderConfig,
     EncoderConfig,

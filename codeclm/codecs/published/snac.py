@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeclm.codecs.base import CodecSpec, tree_streams
-from codeclm.codecs.published.chunked import ChunkedCodec, reach, with_context
+from codeclm.codecs.chunked import ChunkedCodec, reach, with_context
 from codeclm.codecs.published.weights import (
     damaged,
     library,
