@@ -53,9 +53,8 @@ def _phonemes(text: str, language: str) -> str | None:
     if reason is not None:
         return reason
     for script, word in _runs(text):
-        if script != "LATIN" and _spelled(
-            word, language
-        ):  # Latin abbreviations are spelled rightly
+        # Latin abbreviations are spelled rightly.
+        if script != "LATIN" and _spelled(word, language):
             return f"{script.capitalize()} letters {word!r} are not read in language {language!r}"
     return None
 

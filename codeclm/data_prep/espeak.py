@@ -16,9 +16,7 @@ from functools import lru_cache
 _DOT = r"(?<!\d)\.(?!\w\.)(?<!\.\w\.)|\.(?!\d|\w\.)(?<!\.\w\.)"
 _MARK = rf"(?:{_DOT}|(?<!\d)[,:]|[,:](?!\d)|[;!?¡¿—…\"«»“”(){{}}\[\]])"
 _MARKS = re.compile(rf"(\s*{_MARK}(?:\s|{_MARK})*)")
-_LANGUAGE_SWITCH = re.compile(
-    r"\([a-z0-9-]+\)"
-)  # espeak writes (fr)...(en-us) around foreign words
+_LANGUAGE_SWITCH = re.compile(r"\([a-z0-9-]+\)")  # (fr)...(en-us) around foreign words
 _LOCK = threading.Lock()
 
 # Values of speak_lib.h.
@@ -49,9 +47,8 @@ def _library() -> ctypes.CDLL:
     try:
         import espeakng_loader
     except ImportError:
-        raise ValueError(
-            "phonemes need the espeak-ng library: pip install espeakng-loader"
-        ) from None
+        reason = "phonemes need the espeak-ng library: pip install espeakng-loader"
+        raise ValueError(reason) from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = espeakng_loader.get_data_path()
     if library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DONT_EXIT) <= 0:

@@ -38,10 +38,8 @@ def overlap_add(frames: Tensor, tail: Tensor | None = None) -> tuple[Tensor, Ten
     """
     batch, count, _ = frames.shape
     length = (count - 1) * HOP + WINDOW
-    sound = F.fold(frames.transpose(1, 2), (1, length), (1, WINDOW), stride=(1, HOP)).reshape(
-        batch, length
-    )
-    sound = sound / 1.5
+    sound = F.fold(frames.transpose(1, 2), (1, length), (1, WINDOW), stride=(1, HOP))
+    sound = sound.reshape(batch, length) / 1.5
     if tail is not None:
         sound = torch.cat([sound[:, : tail.shape[1]] + tail, sound[:, tail.shape[1] :]], dim=1)
     return sound[:, : count * HOP], sound[:, count * HOP :]

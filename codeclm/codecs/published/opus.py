@@ -54,12 +54,8 @@ class Opus:
         files = []
         for row in wav[:, 0].detach().cpu().float().clamp(-1, 1).numpy():
             file = io.BytesIO()
-            soundfile.write(
-                *(file, row, self.sample_rate),
-                format="OGG",
-                subtype="OPUS",
-                compression_level=level,
-            )
+            kind = {"format": "OGG", "subtype": "OPUS", "compression_level": level}
+            soundfile.write(file, row, self.sample_rate, **kind)
             files.append(file.getvalue())
         return files
 
