@@ -545,7 +545,9 @@ def test_a_corpus_is_prepared_with_a_published_codec(tmp_path, clips, capsys):
     assert "encodec-24k:4" in plan.render(found)
 
 
-@pytest.mark.parametrize("name", ["pocket-vae", "vibevoice-vae"])
+@pytest.mark.parametrize(
+    "name", ["pocket-vae", pytest.param("vibevoice-vae", marks=pytest.mark.slow)]
+)
 def test_a_model_learns_the_latents_of_a_published_codec(name, tmp_path, clips):
     """Whatever their scale: it is measured, and left behind again when speaking."""
     from codeclm import load_tts
