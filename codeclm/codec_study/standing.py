@@ -45,13 +45,15 @@ class Standing:
                 self.languages[name, base(u.language)].append(u.id)
         self.verdicts = {key: self._verdict(key) for key in self.languages}  # last: it reads rows
 
-    def row(self, name: str, kind: str, id: str) -> Row | None:
-        """Of one item, if it was measured."""
-        return self.found.rows.get((name, kind, id))
+    def items(self, *sets: str) -> list[tuple[str, str]]:
+        """Set and id of all that is measured, or of some sets."""
+        chosen = self.found.chosen
+        return [(name, u.id) for name in sets or chosen for u in chosen[name]]
 
     def rows(self, kind: str, items: Iterable[tuple[str, str]]) -> list[Row]:
         """Of some items, as far as they were measured."""
-        return [row for name, id in items if (row := self.row(name, kind, id)) is not None]
+        rows = self.found.rows
+        return [rows[name, kind, id] for name, id in items if (name, kind, id) in rows]
 
     def _verdict(self, key: Language) -> trust.Verdict:
         rows = self.rows(RECORDINGS, ((key[0], id) for id in self.languages[key]))
@@ -66,24 +68,21 @@ class Standing:
 
     def counted(self, items: Iterable[tuple[str, str]], sounds: bool) -> list[tuple[str, str]]:
         """Those whose words, or whose sounds, can be counted."""
+        fit = ("", trust.WRONG_SCRIPT) if sounds else ("",)
         kept = []
-        for name, id in items:
-            row = self.row(name, RECORDINGS, id)
-            if row is None:
-                continue
-            verdict = self.verdicts[name, row["language"]]
-            fit = ("", trust.WRONG_SCRIPT) if sounds else ("",)
+        for row in self.rows(RECORDINGS, items):
+            verdict = self.verdicts[row["part"], row["language"]]
             if (verdict.sounds if sounds else verdict.words) and row["doubt"] in fit:
-                kept.append((name, id))
+                kept.append((row["part"], row["id"]))
         return kept
 
     def groups(self) -> Iterator[Group]:
         """All sets, each set, and each language of a set that has several."""
-        sets = {name: [(name, u.id) for u in us] for name, us in self.found.chosen.items()}
+        sets = list(self.found.chosen)
         if len(sets) > 1:
-            yield Group("all sets", [item for items in sets.values() for item in items], False)
-        for name, items in sets.items():
-            yield Group(name, items, False)
+            yield Group("all sets", self.items(), False)
+        for name in sets:
+            yield Group(name, self.items(name), False)
             own = [key for key in self.languages if key[0] == name]
             for key in own if len(own) > 1 else ():
                 ids = [(name, id) for id in self.languages[key]]

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from codeclm.compare import report, speed
 from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
-from codeclm.compare.cost import cost
-from codeclm.compare.found import ILLEGAL, Found, Scored
+from codeclm.compare.found import ILLEGAL, Found, Scored, cost
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
 

@@ -17,13 +17,7 @@ from codeclm.tts.cell import make_layout
 Array = NDArray[Any]
 FRAMES = 16  # of the utterance that are drawn
 SIZE, SPACE = 9, 2  # of a cell and between two, in pixels
-SHADES = 4
-STYLE = "\n.cells { height: auto; max-width: none !important } .cells path { stroke: none }\n" + (
-    "".join(f".cells .s{i} {{ opacity: {0.25 + 0.25 * i:.2f} }}" for i in range(SHADES))
-    + " .cells .open { fill: none; stroke: var(--line) }"
-    + "".join(f" .cells .c{i} {{ fill: var(--c{i}) }}" for i in range(8))
-    + "\n"
-)
+SHADES = 4  # CSS classes s0 to s3 of the page
 
 
 def utterances(trainings: Sequence[Training]) -> dict[str, Item]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from codeclm.audio import write
 from codeclm.corpus import Utterance, read_audio
 from codeclm.evaluation import asr, audio_metrics, hard, speaker
-from codeclm.evaluation.items import RATE, Key, Row, at_16k, shuffled
+from codeclm.evaluation.items import RATE, Row, Task, at_16k, shuffled
 from codeclm.tts.generate import TTS
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
@@ -31,8 +31,6 @@ COLUMNS = (
     "chars", "failures", "similarity", "dnsmos", "pesq_wb", "stoi", "mel_db", "codec_similarity",
     "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
 )  # fmt: skip
-
-Task = tuple[Key, Callable[[], Row]]
 
 
 @dataclass(frozen=True)
@@ -266,12 +264,12 @@ def of_model(
         yield ("hard", kind, name), partial(row, text, voice, "en", name, False)
 
 
-def interventions(rows: Iterable[Row]) -> str:
+def interventions(rows: Iterable[Row]) -> Counter[str]:
     """How often guards stepped in, by kind."""
     total: Counter[str] = Counter()
     for row in rows:
-        total.update(json.loads(row["interventions"] or "{}"))
-    return ", ".join(f"{kind} {count}" for kind, count in total.most_common()) or "never"
+        total.update(json.loads(row.get("interventions") or "{}"))
+    return total
 
 
 def _fidelity(original: Tensor, wav: Tensor, rate: int) -> Row:

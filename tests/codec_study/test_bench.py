@@ -4,9 +4,8 @@ import csv
 import html.parser
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -69,10 +68,6 @@ def sets(tmp_path: Path, clips: Path) -> dict[str, Path]:
     return {"clips": clips, "indic": other}
 
 
-def bar(tasks: Sequence[Any], title: str) -> Iterator[Any]:
-    yield from tasks
-
-
 def test_a_bench_resumed_and_reported(
     codecs: list[str], sets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +75,7 @@ def test_a_bench_resumed_and_reported(
     names = (*codecs, "opus-6k", "snac-24k")
     out, residual = tmp_path / "out", codecs[0]
     plan = bench.Plan(names, sets, out, {"clips": 1}, streams=(1, 2), command="codeclm codec bench")
-    found = bench.run(plan, bar)
+    found = bench.run(plan)
     assert found.order == [residual, f"{residual}:1", codecs[1], "opus-6k", "snac-24k"]
     assert found.absent == {"snac-24k": "the weights of snac-24k are not here"}
     first = (out / "items.csv").read_text("utf-8")
@@ -89,11 +84,11 @@ def test_a_bench_resumed_and_reported(
 
     # An interrupted run goes on, and more items are added to those that are there.
     (out / "items.csv").write_text(first[: first.rindex(",opus-6k,")], "utf-8")
-    assert bench.run(plan, bar).rows.keys() == found.rows.keys()
-    more = bench.run(bench.Plan(names, sets, out, {"clips": 2}, streams=(1, 2)), bar)
+    assert bench.run(plan).rows.keys() == found.rows.keys()
+    more = bench.run(bench.Plan(names, sets, out, {"clips": 2}, streams=(1, 2)))
     assert more.rows.keys() > found.rows.keys()
     with pytest.raises(ValueError, match=r"another run \(seed differ\)"):
-        bench.run(bench.Plan(names, sets, out, seed=1), bar)
+        bench.run(bench.Plan(names, sets, out, seed=1))
 
     report = bench_report.write(found)
     tables = report["tables"]

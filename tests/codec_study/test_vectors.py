@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from codeclm import load_codec
-from codeclm.codec_study.vectors import vectors
+from codeclm.codec_study.parts import vectors
 from codeclm.codecs.levels import code_to_levels, level_to_point
 
 
