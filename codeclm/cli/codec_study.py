@@ -64,9 +64,8 @@ def codec_minimal_pairs(
     from codeclm.codec_study import minimal_pairs, pair_study
 
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
-    plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out, sound)
     with quiet_stdout():
-        page = pair_study.run(plan)
+        page = pair_study.run(names, pairs or minimal_pairs.LIST, audio, out, sound)
     print(page)
 
 
@@ -96,9 +95,8 @@ def codec_listen(
     check_folder(out)
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     lists = pairs or minimal_pairs.LIST
-    plan = listen_page.Plan(names, data, items, words, lists, trials, seed)
     with quiet_stdout():
-        page = listen_page.build(plan)
+        page = listen_page.build(names, data, items, words, lists, trials, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB; listeners open it and send back a CSV file")

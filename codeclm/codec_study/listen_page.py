@@ -14,8 +14,8 @@ import io
 import json
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,19 @@ SECONDS = (1.5, 10.0)  # of the recordings that are taken
 LEAST_RATE = 24_000  # of the page's sounds; more where a codec has more
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be heard.
+@torch.inference_mode()
+def build(
+    codecs: Sequence[str],
+    data: Path,
+    items: int,
+    words: Path | None,
+    pairs: Path,
+    trials: int,
+    seed: int,
+) -> str:
+    """The page.
 
-    Attributes:
+    Args:
         codecs: as `load_codec` takes them, and names of Opus.
         data: manifest of recordings.
         items: recordings to rate.
@@ -47,30 +55,16 @@ class Plan:
         pairs: their list.
         trials: pairs of words; each is heard as recorded and through every codec.
         seed: of the selection and, with the listener's name, of the order.
-    """
-
-    codecs: tuple[str, ...]
-    data: Path
-    items: int
-    words: Path | None
-    pairs: Path
-    trials: int
-    seed: int
-
-
-@torch.inference_mode()
-def build(plan: Plan) -> str:
-    """The page.
 
     Raises:
         ValueError: no such codec or manifest, or nothing in it to listen to.
     """
-    systems = [load(name) for name in plan.codecs]
+    systems = [load(name) for name in codecs]
     rate = max(LEAST_RATE, *(system.sample_rate for system in systems))
-    chosen = lasting(SECONDS, read_manifest(plan.data), plan.data, plan.items, plan.seed)
-    items = [rated(u, systems, rate) for u in chosen]
-    abx = list(_abx(plan, plan.words, systems, rate)) if plan.words else []
-    return page({"seed": plan.seed, "items": items, "abx": abx})
+    chosen = lasting(SECONDS, read_manifest(data), data, items, seed)
+    rows = [rated(u, systems, rate) for u in chosen]
+    abx = list(_abx(words, pairs, trials, seed, systems, rate)) if words else []
+    return page({"seed": seed, "items": rows, "abx": abx})
 
 
 def page(test: dict[str, Any]) -> str:
@@ -109,33 +103,32 @@ def heard(utterance: Utterance, system: System | None, rate: int) -> Tensor:
     return resample(wav, system.sample_rate, rate)
 
 
-def _abx(plan: Plan, manifest: Path, systems: Sequence[System], rate: int) -> Iterator[Any]:
+def _abx(
+    words: Path, pairs: Path, trials: int, seed: int, systems: Sequence[System], rate: int
+) -> Iterator[Any]:
     """Pairs of words, as recorded and through every codec."""
-    said: dict[tuple[str, str, str], list[Utterance]] = {}
-    for u in read_words(manifest):
-        said.setdefault((u.language, u.text, u.speaker), []).append(u)
-    pairs = read_pairs(plan.pairs)
-    draw = random.Random(plan.seed)
-    draw.shuffle(pairs)
-    made = 0
-    for pair in pairs:
-        voices = [v for language, word, v in said if (language, word) == (pair.language, pair.a)]
-        voices = [v for v in voices if (pair.language, pair.b, v) in said]
-        if len(voices) < 2 or made == plan.trials:
+    said: dict[tuple[str, str], dict[str, Utterance]] = defaultdict(dict)
+    for u in read_words(words):
+        said[u.language, u.text].setdefault(u.speaker, u)
+    listed, draw, made = read_pairs(pairs), random.Random(seed), 0
+    draw.shuffle(listed)
+    for pair in listed:
+        of_a, of_b = said[pair.language, pair.a], said[pair.language, pair.b]
+        voices = [voice for voice in of_a if voice in of_b]
+        if len(voices) < 2 or made == trials:
             continue
         made += 1
         first, third = draw.sample(voices, 2)
-        words = [said[pair.language, word, first][0] for word in (pair.a, pair.b)]
-        x = said[pair.language, pair.a, third][0]
         for system in (None, *systems):
-            a, b, c = (packed(heard(u, system, rate), rate) for u in (*words, x))
+            heard_of = (of_a[first], of_b[first], of_a[third])
+            a, b, x = (packed(heard(u, system, rate), rate) for u in heard_of)
             name = system.name if system else "recordings"
             yield {
                 "id": f"{pair.a} {pair.b}", "system": name, "language": pair.language,
-                "contrast": f"{pair.language}: {pair.contrast}", "a": a, "b": b, "x": c,
+                "contrast": f"{pair.language}: {pair.contrast}", "a": a, "b": b, "x": x,
             }  # fmt: skip
     if not made:
-        raise ValueError(f"{manifest} has no pair of {plan.pairs} that two voices say")
+        raise ValueError(f"{words} has no pair of {pairs} that two voices say")
 
 
 def anchor(wav: Tensor, rate: int) -> Tensor:

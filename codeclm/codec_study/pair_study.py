@@ -16,8 +16,7 @@ for. The out folder holds `items.csv` (one row a pair and look), `run.json`, `su
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -47,45 +46,35 @@ NOTES = (
 Look = Callable[[Utterance], abx.Frames]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is measured.
+@torch.inference_mode()
+def run(
+    codecs: Sequence[str], pairs_list: Path, audio: Path, out: Path, sound: bool = False
+) -> str:
+    """Measures what is missing and returns the summary.
 
-    Attributes:
+    Args:
         codecs: as `load_codec` takes them, and names of Opus.
-        pairs: the list.
+        pairs_list: the list of pairs.
         audio: manifest of the recordings, or the folder that holds `manifest.jsonl`: `text` is the
             word, `speaker` the voice.
         out: folder for the results.
         sound: whether the codecs' sound is looked at too, which takes longer than their tokens.
-    """
-
-    codecs: tuple[str, ...]
-    pairs: Path
-    audio: Path
-    out: Path
-    sound: bool = False
-
-
-@torch.inference_mode()
-def run(plan: Plan) -> str:
-    """Measures what is missing and returns the summary.
 
     Raises:
         ValueError: no such codec, list or recordings, or the folder holds another run; Opus
             without its sound.
     """
-    pairs, spoken = read_pairs(plan.pairs), defaultdict(list)
-    for utterance in read_words(plan.audio):
+    pairs, spoken = read_pairs(pairs_list), defaultdict(list)
+    for utterance in read_words(audio):
         spoken[utterance.language, utterance.text].append(utterance)
     looks: dict[str, Look] = {"recordings": look_at_recording}
-    made_with: dict[str, Any] = {"pairs": plan.pairs.name, **installed("torch", "numpy")}
-    for name in plan.codecs:
-        if name in YARDSTICKS and not plan.sound:
+    made_with: dict[str, Any] = {"pairs": pairs_list.name, **installed("torch", "numpy")}
+    for name in codecs:
+        if name in YARDSTICKS and not sound:
             raise ValueError(f"{name} has no tokens: ask for its sound, or leave it out")
         system = systems.load(name)
         label = made_with[f"codec {name}"] = system.codec.spec.name if system.codec else name
-        if plan.sound:
+        if sound:
             looks[f"{label} sound"] = partial(look_at_sound, system)
         if system.codec:
             made_with[f"codec {name}"] += f" {system.facts['fingerprint']}"
@@ -99,14 +88,14 @@ def run(plan: Plan) -> str:
     ]
     if not tasks:
         raise ValueError(
-            f"{plan.audio} has no recordings of both words of any pair of {plan.pairs}: `text` has "
+            f"{audio} has no recordings of both words of any pair of {pairs_list}: `text` has "
             "to be the word as the list writes it, `language` its code"
         )
-    results = Results(plan.out, made_with, COLUMNS)
+    results = Results(out, made_with, COLUMNS)
     done = results.complete(tasks)
     silent = len(pairs) - len({(row["part"], row["id"]) for row in done})
     notes = [*NOTES, *([f"pairs without recordings: {silent}"] if silent else [])]
-    return report.summary(plan.out, tables(done, pairs), results.facts, notes)
+    return report.summary(out, tables(done, pairs), results.facts, notes)
 
 
 def measure(contrast: str, look: Look, a: list[Utterance], b: list[Utterance]) -> Row:
