@@ -194,8 +194,9 @@ def codec_bench(
     if unknown := set(counts) - {*sets, ""}:
         raise ValueError(f"--items {unknown.pop()}: no such set (known: {', '.join(sets)})")
     from codeclm.codec_study import bench, bench_report
+    from codeclm.codec_study.measured import Plan
 
-    plan = bench.Plan(
+    plan = Plan(
         codecs=tuple(names), data=sets, out=out, items=counts, asr=asr,
         streams=tuple(_count(n, "--streams") for n in _words(streams)),
         splits=tuple(_words(splits)) or None, seed=seed, listen=listen,

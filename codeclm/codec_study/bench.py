@@ -8,21 +8,19 @@ after an interruption, rows that are there are kept.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from codeclm.codec_study import samples, scores, systems
+from codeclm.codec_study.measured import CODEBOOKS, RECORDINGS, Measured, Plan
 from codeclm.codec_study.parts import divided_by
 from codeclm.corpus import Utterance, read_audio, read_manifest, sound_info
 from codeclm.evaluation import asr, codebooks
 from codeclm.evaluation.items import Results, Row, Task, base, shuffled
 
-RECORDINGS = "recordings"
-CODEBOOKS = "codebooks"
 HELD_OUT = ("test", "unseen")  # splits that are taken unless told otherwise, where there are any
 NO_ASR = "none"
 COLUMNS = (
@@ -30,57 +28,6 @@ COLUMNS = (
     *("bandwidth", *scores.MEASURES, "bits", "encode_s", "decode_s", "text", *scores.HEARD),
     "facts",  # JSON, of rows that are of a codec as a whole
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be measured.
-
-    Attributes:
-        codecs: names, folders, published names, yardsticks.
-        data: manifests by the name of the set.
-        items: recordings of each language, by the name of the set; "" is for all others; a set that
-            neither names is taken whole.
-        asr: a recognizer for `asr.load_asr`, "none", or None: by the languages of a set.
-        streams: of residual codecs, also measure the first n codebooks for each of these.
-        splits: of the manifests; None: test and unseen where there are any, else all.
-        listen: items that the page lets one listen to.
-        command: for the report.
-    """
-
-    codecs: tuple[str, ...]
-    data: Mapping[str, Path]
-    out: Path
-    items: Mapping[str, int] = field(default_factory=dict)
-    asr: str | None = None
-    streams: tuple[int, ...] = ()
-    splits: tuple[str, ...] | None = None
-    seed: int = 0
-    listen: int = 4
-    command: str = ""
-
-
-@dataclass
-class Measured:
-    """What a run leaves for the report.
-
-    Attributes:
-        rows: of items, by set, system and id; in `order` of the systems.
-        facts: of each system that was loaded.
-        absent: of each that was not, why.
-        made_with: models, versions and settings.
-        samples: (set, id) of what is kept to listen to: the first item of every language.
-    """
-
-    plan: Plan
-    chosen: dict[str, list[Utterance]]
-    order: list[str]
-    rows: dict[tuple[str, str, str], Row]
-    made_with: dict[str, Any]
-    lacking: list[str]
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-    samples: list[tuple[str, str]] = field(default_factory=list)
 
 
 def choose(plan: Plan) -> dict[str, list[Utterance]]:

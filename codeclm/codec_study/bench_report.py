@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from codeclm.codec_study import samples, scores, summary
-from codeclm.codec_study.bench import RECORDINGS, Measured
-from codeclm.codec_study.standing import Standing
+from codeclm.codec_study.measured import RECORDINGS, Measured
 from codeclm.evaluation import chart, report
 from codeclm.evaluation.report import Part
 from codeclm.evaluation.tables import Chart, column
@@ -26,8 +25,8 @@ NOTES = (
 
 def write(found: Measured) -> dict[str, Any]:
     """Writes all three into the out folder and returns what is in the last."""
-    standing, command = Standing(found), found.plan.command
-    tables, charts = summary.tables(standing), list(summary.charts(standing))
+    tables, charts = summary.tables(found), list(summary.charts(found))
+    command = found.plan.command
     record = {
         "command": command,
         "made_with": found.made_with,
@@ -39,23 +38,22 @@ def write(found: Measured) -> dict[str, Any]:
     notes += [f"{m.title}: {m.variant}" for m in scores.MEASURES.values()]
     notes += [*NOTES, *(f"{key}: {fact}" for key, fact in found.made_with.items())]
     first, *others = map(report.table, tables)
-    parts = [*map(report.line, _lines(standing)), first, *_charts(charts), *_samples(standing)]
+    parts = [*map(report.line, _lines(found)), first, *_charts(charts), *_samples(found)]
     parts += [*others, report.heading("What was measured with what"), report.points("", notes)]
     report.write(found.plan.out / "report", record, parts, "Codecs, measured")
     return record
 
 
-def _lines(standing: Standing) -> Iterator[str]:
+def _lines(found: Measured) -> Iterator[str]:
     """What was measured, and what was left out, in sentences."""
-    found = standing.found
     sets = []
     for name, utterances in found.chosen.items():
-        languages = ", ".join(language for own, language in standing.languages if own == name)
+        languages = ", ".join(language for own, language in found.languages if own == name)
         sets.append(f"{name} ({len(utterances)} recordings, {languages})")
-    yield f"{len(standing.kinds)} systems on {'; '.join(sets)}."
+    yield f"{len(found.kinds)} systems on {'; '.join(sets)}."
     unheard = [
         f"{name}, {language}: {verdict.why}"
-        for (name, language), verdict in standing.verdicts.items()
+        for (name, language), verdict in found.verdicts.items()
         if not verdict.words
     ]
     if unheard:
@@ -78,20 +76,19 @@ def _charts(charts: list[Chart]) -> Iterator[Part]:
     yield report.charts([(chart.svg(each, colours), each.title) for each in charts], colours)
 
 
-def _samples(standing: Standing) -> Iterator[Part]:
+def _samples(found: Measured) -> Iterator[Part]:
     """The items to listen to, as far as they are there."""
-    found = standing.found
-    items = [row for item in found.samples for row in standing.rows(RECORDINGS, [item])]
+    items = [row for item in found.samples for row in found.of(RECORDINGS, [item])]
     if items := items[: found.plan.listen]:
         note = "Pictures reach from 0 to 12 kHz, 80 dB from dark to bright."
         yield report.heading("Listen and look", note)
     for row in items:
         name, id = row["part"], row["id"]
         sounds = []
-        for kind in (RECORDINGS, *standing.whole):
+        for kind in (RECORDINGS, *found.whole):
             path = samples.place(found.plan.out, kind, name, id)
             if path.is_file() and path.with_suffix(".png").is_file():
-                pesq = column(standing.rows(kind, [(name, id)]), "pesq_wb")
+                pesq = column(found.of(kind, [(name, id)]), "pesq_wb")
                 sounds.append((kind, f"PESQ-WB {pesq[0]:.2f}" if pesq else "", path))
         title = f"{name}, {row['language']}, {id}"
         yield report.sample(title, row["text"], row["language"], sounds)

@@ -1,4 +1,4 @@
-"""The tables and charts of a bench, from rows that count (`standing.py`)."""
+"""The tables and charts of a bench, from rows that count (`found.py`)."""
 
 import json
 from collections import Counter, defaultdict
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from codeclm.codec_study import scores
-from codeclm.codec_study.bench import CODEBOOKS, RECORDINGS
-from codeclm.codec_study.standing import Group, Standing
+from codeclm.codec_study.measured import CODEBOOKS, RECORDINGS, Group, Measured
 from codeclm.evaluation import phonemes, stats
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.tables import (
@@ -32,24 +31,24 @@ FEWEST = 10  # phonemes of a class in the recordings below which it has no colum
 SPEAKER = 3  # items below which a speaker has no row
 
 
-def tables(standing: Standing) -> list[Table]:
+def tables(found: Measured) -> list[Table]:
     """In the order of the report, empty ones left out."""
-    made = [facts(standing)]
-    for group in standing.groups():
-        made += [sound(standing, group), words(standing, group)]
-    made += [trust(standing), *classes(standing), speakers(standing), *codebooks(standing)]
+    made = [facts(found)]
+    for group in found.groups():
+        made += [sound(found, group), words(found, group)]
+    made += [trust(found), *classes(found), speakers(found), *codebooks(found)]
     return [table for table in made if table.rows]
 
 
-def facts(standing: Standing) -> Table:
+def facts(found: Measured) -> Table:
     """What each system is, what it costs, and which are not here."""
     table: dict[str, Cells] = {}
-    for kind in standing.found.order:
-        if kind in standing.found.absent:
+    for kind in found.order:
+        if kind in found.absent:
             table[kind] = {"family": Cell(None, ABSENT)}
             continue
-        facts, rows = standing.found.facts[kind], standing.rows(kind, standing.items())
-        bits, dims = bitrate(standing, kind, rows), facts["latent_dims"]
+        facts, rows = found.facts[kind], found.of(kind, found.items())
+        bits, dims = bitrate(found, kind, rows), facts["latent_dims"]
         unrated = f"{dims} numbers a frame" if dims else ""
         cells = {
             "family": number(facts["family"]),
@@ -70,25 +69,25 @@ def facts(standing: Standing) -> Table:
     return Table("What was compared", table, note)
 
 
-def bitrate(standing: Standing, kind: str, rows: Sequence[Row]) -> float | None:
+def bitrate(found: Measured, kind: str, rows: Sequence[Row]) -> float | None:
     """What the tokens take, or what the packets of Opus took; None of latents."""
-    if standing.found.facts[kind]["family"] != "opus":
-        stated: float | None = standing.found.facts[kind]["bitrate"]
+    if found.facts[kind]["family"] != "opus":
+        stated: float | None = found.facts[kind]["bitrate"]
         return stated
     seconds = sum(column(rows, "seconds"))
     return sum(column(rows, "bits")) / seconds if seconds else None
 
 
-def sound(standing: Standing, group: Group) -> Table:
+def sound(found: Measured, group: Group) -> Table:
     """How near the sound is."""
     table: dict[str, Cells] = {}
-    for kind in (RECORDINGS, *standing.kinds):
-        if rows := standing.rows(kind, group.items):
+    for kind in (RECORDINGS, *found.kinds):
+        if rows := found.of(kind, group.items):
             reach = mean(rows, "bandwidth", 1, 1e-3)
             cells = {"bandwidth, kHz": reach and reach._replace(detail="")}
             table[kind] = _means(rows, SOUND) | known(cells) | {"items": number(len(rows))}
-    table |= {kind: {"items": Cell(None, ABSENT)} for kind in standing.found.absent}
-    rows, note = standing.rows(RECORDINGS, group.items), ""
+    table |= {kind: {"items": Cell(None, ABSENT)} for kind in found.absent}
+    rows, note = found.of(RECORDINGS, group.items), ""
     if reaches := column(rows, "bandwidth"):
         rates = sorted({f"{int(row['source_rate']):,}" for row in rows})
         ends = dict.fromkeys(f"{end / 1000:.1f}" for end in (min(reaches), max(reaches)))
@@ -101,13 +100,13 @@ def _means(rows: Sequence[Row], names: Iterable[str]) -> Cells:
     return known({m.title: mean(rows, name, m.decimals) for name, m in measures.items()})
 
 
-def words(standing: Standing, group: Group) -> Table:
+def words(found: Measured, group: Group) -> Table:
     """What is still understood, and the melody."""
     table: dict[str, Cells] = {}
-    words, sounds = standing.counted(group.items, False), standing.counted(group.items, True)
-    originals = standing.rows(RECORDINGS, words)
-    for kind in (RECORDINGS, *standing.kinds):
-        rows, heard = standing.rows(kind, words), standing.rows(kind, sounds)
+    words, sounds = found.counted(group.items, False), found.counted(group.items, True)
+    originals = found.of(RECORDINGS, words)
+    for kind in (RECORDINGS, *found.kinds):
+        rows, heard = found.of(kind, words), found.of(kind, sounds)
         cells: dict[str, Cell | None] = {}
         if rows:
             cells["WER, %"] = rate(rows, "errors", "words")
@@ -120,19 +119,19 @@ def words(standing: Standing, group: Group) -> Table:
             cells["texts in doubt"] = Cell(doubted, f"{doubted} of {len(rows)}")
         if heard:
             cells["phoneme errors, %"] = rate(heard, "phoneme_errors", "phonemes")
-        every = standing.rows(kind, group.items)
+        every = found.of(kind, group.items)
         table[kind] = known(cells) | (_means(every, MELODY) if kind != RECORDINGS else {})
     table = {kind: own for kind, own in table.items() if own}
     note = f"Words of {len(words)}, phonemes of {len(sounds)} of {len(group.items)} items."
     return Table(f"Words and melody: {group.title}", table, note, group.folded)
 
 
-def trust(standing: Standing) -> Table:
+def trust(found: Measured) -> Table:
     """Which languages the recognizer understood."""
     table: dict[str, Cells] = {}
-    for (name, language), ids in standing.languages.items():
-        rows = standing.rows(RECORDINGS, ((name, id) for id in ids))
-        verdict = standing.verdicts[name, language]
+    for (name, language), ids in found.languages.items():
+        rows = found.of(RECORDINGS, ((name, id) for id in ids))
+        verdict = found.verdicts[name, language]
         counts = ["words"] * verdict.words + ["phonemes"] * verdict.sounds
         table[f"{name}, {language}"] = known(
             {
@@ -148,38 +147,38 @@ def trust(standing: Standing) -> Table:
     return Table("Can the recognizer be believed?", table, note)
 
 
-def classes(standing: Standing) -> Iterator[Table]:
+def classes(found: Measured) -> Iterator[Table]:
     """Phoneme errors by the class of the phoneme that was said."""
-    for (name, language), ids in standing.languages.items():
-        items = standing.counted([(name, id) for id in ids], sounds=True)
+    for (name, language), ids in found.languages.items():
+        items = found.counted([(name, id) for id in ids], sounds=True)
         heard = {
             kind: [
                 phonemes.compare(row["text"], row["heard"], language)
-                for row in standing.rows(kind, items)
+                for row in found.of(kind, items)
             ]
-            for kind in (RECORDINGS, *standing.kinds)
+            for kind in (RECORDINGS, *found.kinds)
         }
         seen = sum((each.seen for each in heard[RECORDINGS]), Counter[str]())
         shown = {c: f"{c} ({n})" for c, n in seen.most_common() if n >= FEWEST}
         table: dict[str, Cells] = {}
-        for kind, found in heard.items():
+        for kind, errors in heard.items():
             for c, title in shown.items():
-                wrong, said = [each.wrong[c] for each in found], [each.seen[c] for each in found]
+                wrong, said = [each.wrong[c] for each in errors], [each.seen[c] for each in errors]
                 if sum(said):
                     table.setdefault(kind, {})[title] = figure(stats.ratio(wrong, said), 1, 100)
         title = f"Phoneme errors by class, %: {name}, {language}"
         yield Table(title, table, "In brackets: how many were said.", folded=True)
 
 
-def speakers(standing: Standing) -> Table:
+def speakers(found: Measured) -> Table:
     """PESQ and voice by speaker, beside what the recordings are."""
     speakers: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for name, utterances in standing.found.chosen.items():
+    for name, utterances in found.chosen.items():
         for u in utterances:
             speakers[name, u.speaker].append((name, u.id))
     table: dict[str, Cells] = {}
     for (name, speaker), items in sorted(speakers.items()):
-        originals = standing.rows(RECORDINGS, items)
+        originals = found.of(RECORDINGS, items)
         if len(originals) < SPEAKER:
             continue
         reach = sum(column(originals, "bandwidth")) / len(originals) / 1000
@@ -188,8 +187,8 @@ def speakers(standing: Standing) -> Table:
             "Hz": Cell(originals[0]["source_rate"], f"{int(originals[0]['source_rate']):,}"),
             "bandwidth, kHz": number(reach, ".1f"),
         }
-        for kind in standing.whole:
-            rows = standing.rows(kind, items)
+        for kind in found.whole:
+            rows = found.of(kind, items)
             both = column(rows, "pesq_wb"), column(rows, "similarity")
             means = [sum(values) / len(values) if values else None for values in both]
             texts = (f"{m:.2f}" if m is not None else "" for m in means)
@@ -197,11 +196,11 @@ def speakers(standing: Standing) -> Table:
     return Table("PESQ-WB / voice, by speaker", table, folded=True)
 
 
-def codebooks(standing: Standing) -> Iterator[Table]:
+def codebooks(found: Measured) -> Iterator[Table]:
     """Share of used codes and perplexity; active dimensions of continuous codecs."""
     used, even, active = {}, {}, {}
-    for kind in standing.whole:
-        row = standing.found.rows.get((CODEBOOKS, kind, f"{len(standing.items())} items"))
+    for kind in found.whole:
+        row = found.rows.get((CODEBOOKS, kind, f"{len(found.items())} items"))
         facts: Any = json.loads(row["facts"]) if row else []
         if isinstance(facts, dict):
             active[kind] = {
@@ -223,21 +222,21 @@ def codebooks(standing: Standing) -> Iterator[Table]:
     yield Table("Active dimensions (deviation above 0.1)", active, folded=True)
 
 
-def charts(standing: Standing) -> Iterator[Chart]:
+def charts(found: Measured) -> Iterator[Chart]:
     """PESQ and WER of each set against bits a second."""
-    for name in standing.found.chosen:
-        items = standing.items(name)
-        counted = standing.counted(items, False)
+    for name in found.chosen:
+        items = found.items(name)
+        counted = found.counted(items, False)
         for unit, title in (("PESQ-WB", f"{name}: PESQ-WB"), ("%", f"{name}: WER, %")):
             points = []
-            for kind in standing.kinds:
-                rows = standing.rows(kind, items)
+            for kind in found.kinds:
+                rows = found.of(kind, items)
                 cell = (
-                    rate(standing.rows(kind, counted), "errors", "words")
+                    rate(found.of(kind, counted), "errors", "words")
                     if unit == "%"
                     else mean(rows, "pesq_wb", 2)
                 )
                 if cell:
-                    points.append(point(kind, bitrate(standing, kind, rows), cell))
+                    points.append(point(kind, bitrate(found, kind, rows), cell))
             if points:
                 yield Chart(title, unit, points)
