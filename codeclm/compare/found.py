@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from codeclm import checkpoint
 from codeclm.codecs import CodecSpec
-from codeclm.compare.cells import Comparison, Training, spec_of
+from codeclm.compare.cells import Comparison, Training
 from codeclm.compare.speed import Speed
 from codeclm.data_prep.shards import prepared_seconds, read_texts
 from codeclm.evaluation.items import Row
@@ -58,8 +58,7 @@ class Cost:
 
 def cost(training: Training) -> Cost:
     """Of a finished training."""
-    config = training.load()
-    spec = spec_of(config)
+    config, spec = training.load(), training.spec
     meta = checkpoint.load(training.final).meta
     seconds = prepared_seconds(config.data, config.tokens)
     told = sum(len(row["ids"]) for row in read_texts(config.data)) / seconds

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import codeclm
-from codeclm import checkpoint
-from codeclm.codecs import codec_of
+from codeclm.codecs import Codec, codec_of
 from codeclm.compare import diagnose
-from codeclm.compare.cells import Comparison, Training, spec_of
+from codeclm.compare.cells import Comparison, Training
 from codeclm.corpus import read_manifest
 from codeclm.data_prep.shards import Item, prepared_ids, prepared_splits, read_prepared
 from codeclm.evaluation import asr, speech
@@ -66,12 +65,11 @@ class Scorer:
             training: the cell.
             measure: rows that are missing; otherwise there is None while one is missing.
         """
-        config = training.load()
-        spec = spec_of(config)
+        spec, folder = training.spec, training.load().codec
 
         @cache
-        def load() -> Any:
-            return codec_of(spec, config.codec, f"{training.name} was trained on")
+        def load() -> Codec:
+            return codec_of(spec, folder, f"{training.name} was trained on")
 
         tasks = speech.of_codec(self.items, self.judge, load, self.out / spec.name / "audio")
         return self._rows(spec.name, {"fingerprint": spec.fingerprint}, tasks, measure)
@@ -79,7 +77,6 @@ class Scorer:
     def cell(self, training: Training, measure: bool = True) -> list[Row] | None:
         """Rows of what a trained cell says; arguments as `codec`."""
         config = training.load()
-        mark = checkpoint.fingerprint(checkpoint.load(training.final).tensors)
 
         @cache
         def load() -> TTS:
@@ -94,9 +91,9 @@ class Scorer:
         tasks = [*speech.of_model(self.items, self.judge, load, keep=training.folder / "audio")]
         known = set(prepared_ids(config.data, config.tokens))
         pairs = [p for p in self.items.sentences[: self.diagnosed] if p[0].id in known]
-        kinds = diagnose.KINDS if spec_of(config).streams else diagnose.KINDS[:1]
+        kinds = diagnose.KINDS if training.spec.streams else diagnose.KINDS[:1]
         tasks += diagnose.tasks(pairs, kinds, self.judge, items, load)
-        return self._rows(training.name, {"model": mark}, tasks, measure)
+        return self._rows(training.name, {"model": training.mark}, tasks, measure)
 
     def _rows(
         self, name: str, facts: dict[str, Any], tasks: Iterable[Task], measure: bool = True

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codeclm.compare.cells import Training, spec_of
+from codeclm.compare.cells import Training
 from codeclm.data_prep.shards import Item, read_prepared
 from codeclm.tts.cell import make_layout
 
@@ -27,25 +27,21 @@ def utterances(trainings: Sequence[Training]) -> dict[str, Item]:
     """
     prepared = {}
     for training in trainings:
-        config = training.load()
-        name = spec_of(config).name
+        name = training.spec.name
         if name not in prepared:
+            config = training.load()
             items = read_prepared(config.data, config.tokens).items
             prepared[name] = {i.id: i for i in items if i.split == "test"}
     shared = set.intersection(*(set(found) for found in prepared.values()))
-    long = [i for i in sorted(shared) if _long(next(iter(prepared.values()))[i])]
+    any_codec = next(iter(prepared.values()))
+    long = [i for i in sorted(shared) if any_codec[i].tokens.shape[1] >= 3 * FRAMES]
     return {name: found[long[0]] for name, found in prepared.items()} if long else {}
-
-
-def _long(item: Item) -> bool:
-    return item.tokens.shape[1] >= 3 * FRAMES
 
 
 def picture(training: Training, item: Item) -> tuple[str, int]:
     """The picture as SVG, and the steps that it shows."""
-    config = training.load()
-    spec = spec_of(config)
-    layout = make_layout(config.model, spec)
+    spec = training.spec
+    layout = make_layout(training.load().model, spec)
     middle = item.tokens.shape[1] // 2
     tokens = item.tokens[:, middle : middle + FRAMES]
     slots = layout.pack(tokens[None])[0].numpy()  # [S, C]
