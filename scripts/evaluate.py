@@ -18,18 +18,25 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from codeclm.config import load_config
 from codeclm.corpus import read_manifest
-from codeclm.evaluation import asr, speech, stats
+from codeclm.evaluation import asr, report, speech, stats
 from codeclm.evaluation.items import Results, Row
+from codeclm.evaluation.tables import Cell, Table, column
 from codeclm.tts.sampling import Sampling
+
+NOTES = (
+    "similarity: cosine of Resemblyzer embeddings to the reference recording; scaled: 0 = "
+    "two different speakers, 1 = two true recordings of one speaker",
+    "intervals: bootstrap over items, 5,000 draws, seeded; WER pooled over words",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,54 +76,47 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """The measurement, step by step."""
-    # 1. what is measured with what
     import codeclm
 
-    utterances = read_manifest(args.corpus)
+    # 1. what is measured with what
     tts: Any = codeclm.load_tts(args.model)
-    codec = tts.codec
     recognizer = asr.load_asr(args.asr)
     made_with = {
         "model": str(args.model),
         "model_fingerprint": fingerprint(args.model),
-        "codec": codec.spec.name,
-        "codec_fingerprint": codec.spec.fingerprint,
+        "codec": tts.codec.spec.name,
+        "codec_fingerprint": tts.codec.spec.fingerprint,
         "asr": recognizer.version,
         "seed": args.seed,
         "split": args.split,
     }
 
-    # 2. the items, the same for every model
+    # 2. the items, the same for every model, and a function for each of them and each kind
+    utterances = read_manifest(args.corpus)
     items = speech.Items.pick(utterances, args.sentences, args.clones, False, args.split, args.seed)
     judge = speech.Judge(recognizer)
 
-    # 3. one function an item and kind
+    @cache
+    def warm() -> Any:
+        tts.speak("This warms up.", seed=0)
+        return tts
+
     tasks = [
         *speech.of_recordings(items, judge, tts.sample_rate),
-        *speech.of_codec(items, judge, lambda: codec),
+        *speech.of_codec(items, judge, lambda: tts.codec),
     ]
     for given in args.sampling or [""]:
         keep = args.out / "audio" / given if args.save_audio else None
         kind, how = f"spoken {given}".strip(), sampling_of(tts, given)
-        tasks += speech.of_model(items, judge, lambda: tts, kind, how, args.seed, keep)
+        tasks += speech.of_model(items, judge, warm, kind, how, args.seed, keep)
 
-    # 4. measure what is not there yet
-    with Results(args.out, made_with, speech.COLUMNS) as results:
-        missing = [task for task in tasks if task[0] not in results.rows]
-        if any(kind.startswith("spoken") for (_, kind, _), _ in missing):
-            tts.speak("This warms up.", seed=0)
-        for key, measure in track(missing, description="measuring", disable=not missing):
-            part, kind, item = key
-            results.add({"part": part, "kind": kind, "id": item} | measure())
-        wanted = [results.rows[key] for key, _ in tasks]
-
-    # 5. the summary of the wanted rows
-    figures = summarize(wanted)
+    # 3. what is not there yet is measured, and all of it summed up
+    figures = summarize(Results(args.out, made_with, speech.COLUMNS).complete(tasks))
+    facts = made_with | {"command": f"`{args.command}`"}
+    lines = [f"{key.replace('_', ' ')}: {fact}" for key, fact in facts.items() if fact is not None]
+    parts = [report.table(table(figures)), report.points("", [*lines, *NOTES])]
     record = made_with | {"command": args.command, "figures": figures}
-    (args.out / "summary.json").write_text(json.dumps(record, indent=2) + "\n")
-    text = markdown(figures, made_with | {"command": f"`{args.command}`"})
-    (args.out / "summary.md").write_text(text)
-    print(text)
+    print(report.write(args.out / "summary", record, parts))
 
 
 def sampling_of(tts: Any, given: str) -> Sampling | None:
@@ -139,80 +139,65 @@ def fingerprint(name: str) -> str:
 
 def summarize(rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Figures with intervals: name -> {value, low, high, items, unit}."""
-    table: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        table[row["part"], row["kind"]].append(row)
-
-    def column(part: str, kind: str, name: str) -> list[float]:
-        return [float(row[name]) for row in table.get((part, kind), [])]
-
+        groups[row["part"], row["kind"]].append(row)
     figures: dict[str, dict[str, Any]] = {}
 
     def add(name: str, interval: stats.Interval, unit: str = "") -> None:
         figures[name] = asdict(interval) | {"unit": unit}
 
     what = {"recording": "recordings", "codec": "through the codec"}
-    for part, kind in table:
-        if kind == "impostor":
-            continue
-        errors, words = column(part, kind, "errors"), column(part, kind, "words")
-        add(f"{part}: WER, {what.get(kind, kind)}", stats.ratio(errors, words), "%")
+    for (part, kind), own in groups.items():
+        if kind != "impostor":
+            errors = stats.ratio(column(own, "errors"), column(own, "words"))
+            add(f"{part}: WER, {what.get(kind, kind)}", errors, "%")
     for name, label in {
         "pesq_wb": "PESQ-WB", "stoi": "STOI", "mel_db": "mel distance, dB",
         "codec_similarity": "similarity to the original",
     }.items():  # fmt: skip
-        add(f"codec: {label}", stats.mean(column("sentences", "codec", name)))
-    who = {
-        "impostor": "two different speakers", "recording": "two recordings of one speaker",
-        "codec": "recording through the codec",
-    }  # fmt: skip
-    for part, kind in table:
-        of = column(part, kind, "similarity")
-        add(f"{part}: similarity to the voice, {who.get(kind, clone(kind))}", stats.mean(of))
-    if table.get(("clones", "impostor")):
-        impostor = np.array(column("clones", "impostor", "similarity"))
-        same = np.array(column("clones", "recording", "similarity")) - impostor
-        for part, kind in table:
+        add(f"codec: {label}", stats.mean(column(groups["sentences", "codec"], name)))
+    alike = {key: np.array(column(own, "similarity")) for key, own in groups.items()}
+    for (part, kind), raw in alike.items():
+        add(f"{part}: similarity to the voice, {who(kind)}", stats.mean(raw))
+    if ("clones", "impostor") in alike:
+        floor = alike["clones", "impostor"]
+        for (part, kind), raw in alike.items():
             if part == "clones" and kind not in ("impostor", "recording"):
-                raw = np.array(column(part, kind, "similarity")) - impostor
-                add(
-                    f"clones: scaled similarity, {who.get(kind, clone(kind))}",
-                    stats.ratio(raw, same),
-                )
-    for kind in dict.fromkeys(row["kind"] for row in rows if row["kind"].startswith("spoken")):
-        spoken = [row for row in rows if row["kind"] == kind]
+                scaled = stats.ratio(raw - floor, alike["clones", "recording"] - floor)
+                add(f"clones: scaled similarity, {who(kind)}", scaled)
+    for kind in dict.fromkeys(kind for _, kind in groups if kind.startswith("spoken")):
+        own = [row for row in rows if row["kind"] == kind]
         how = kind.removeprefix("spoken")
-        seconds = np.array([float(row["audio_seconds"]) for row in spoken])
-        took = np.array([float(row["generation_seconds"]) for row in spoken])
+        seconds, took = (np.array(column(own, f"{n}_seconds")) for n in ("audio", "generation"))
         add(f"speed: median x real time{how}", stats.median(seconds / took))
-        first = [float(row["first_audio_ms"]) for row in spoken]
-        add(f"speed: median ms to first audio{how}", stats.median(first))
-        rescued = [any(json.loads(row["interventions"]).values()) for row in spoken]
+        add(f"speed: median ms to first audio{how}", stats.median(column(own, "first_audio_ms")))
+        rescued = [any(json.loads(row["interventions"]).values()) for row in own]
         add(f"spoken items with an intervention{how}", stats.mean(rescued), "%")
     return figures
 
 
-def clone(kind: str) -> str:
-    """`spoken steps=4` as `clone steps=4`."""
-    return kind.replace("spoken", "clone", 1)
+def who(kind: str) -> str:
+    """Whose voice is compared: `spoken steps=4` is `clone steps=4`."""
+    known = {
+        "impostor": "two different speakers", "recording": "two recordings of one speaker",
+        "codec": "recording through the codec",
+    }  # fmt: skip
+    return known.get(kind, kind.replace("spoken", "clone", 1))
 
 
-def markdown(figures: dict[str, dict[str, Any]], facts: dict[str, Any]) -> str:
-    """The summary as one page."""
-    lines = ["| figure | value | 95 % interval | items |", "|---|---|---|---|"]
-    for name, figure in figures.items():
-        scale, unit = (100, " %") if figure["unit"] == "%" else (1, "")
-        value, low, high = (f"{scale * figure[key]:.3g}" for key in ("value", "low", "high"))
-        lines.append(f"| {name} | {value}{unit} | {low} to {high} | {figure['items']} |")
-    notes = [
-        f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items() if value is not None
-    ]
-    notes.append(
-        "- similarity: cosine of Resemblyzer embeddings to the reference recording; scaled: 0 = "
-        "two different speakers, 1 = two true recordings of one speaker"
-    )
-    notes.append("- intervals: bootstrap over items, 5,000 draws, seeded; WER pooled over words")
-    return "\n".join([*lines, "", *notes, ""])
+def table(figures: dict[str, dict[str, Any]]) -> Table:
+    """The figures, a row each."""
+    rows = {}
+    for name, found in figures.items():
+        scale, unit = (100, " %") if found["unit"] == "%" else (1, "")
+        value, low, high = (f"{scale * found[key]:.3g}" for key in ("value", "low", "high"))
+        rows[name] = {
+            "value": Cell(found, value + unit),
+            "95 % interval": Cell(found, f"{low} to {high}"),
+            "items": Cell(found, str(found["items"])),
+        }
+    return Table("", rows, corner="figure")
 
 
 if __name__ == "__main__":

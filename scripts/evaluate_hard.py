@@ -12,23 +12,24 @@ import argparse
 import json
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 
 import codeclm
-from codeclm.evaluation import asr, hard, stats
+from codeclm.evaluation import asr, hard, report, stats
 from codeclm.evaluation.items import Results, Row
 from codeclm.evaluation.speech import Judge, interventions
-from codeclm.evaluation.tables import column
+from codeclm.evaluation.tables import Cell, Cells, Table, column, number
 from codeclm.tts.guard import OFF, Guards
 
 GUARDS = {"guarded": Guards(), "unguarded": OFF}
 COLUMNS = (
-    "part", "kind", "id", "text", "heard", "errors", "words", "failures",
+    "part", "kind", "id", "text", "heard", "errors", "words", "char_errors", "chars", "failures",
     "audio_seconds", "generation_seconds", "interventions",
 )  # fmt: skip
 
@@ -46,35 +47,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        table = measure(args)
+        rows, made_with = measure(args)
     except ValueError as error:
         sys.exit(f"error: {error}")
     command = shlex.join(["python", "scripts/evaluate_hard.py", *arguments])
-    page = f"{table}\n- command: `{command}`\n"
+    facts = [*(f"{key}: {fact}" for key, fact in made_with.items()), f"command: `{command}`"]
+    page = report.markdown([report.table(summary(rows)), report.points("", facts)])
     (args.out / "summary.md").write_text(page, encoding="utf-8")
     print(page)
 
 
-def measure(args: argparse.Namespace) -> str:
-    """All items, those that are done already aside; the summary as Markdown."""
+def measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
+    """All items, those that are done already aside, and what they were made with."""
     tts = codeclm.load_tts(args.model)
     voice = codeclm.Voice.from_audio(args.voice, tts.codec) if args.voice else None
     recognizer = asr.load_asr(args.asr)
-    judge = Judge(recognizer)
     made_with = {"model": args.model, "asr": recognizer.version, "seed": args.seed}
-    texts = [item for item in hard.items() if not args.kinds or item[1] in args.kinds]
-    keys = [(kind, guards, name) for name, kind, _ in texts for guards in GUARDS]
-    with Results(args.out, made_with, COLUMNS) as results:
-        for name, kind, text in track(texts, description="speaking"):
-            for guards in GUARDS:
-                if (kind, guards, name) not in results.rows:
-                    row = say(tts, voice, judge, text, GUARDS[guards], args.seed)
-                    results.add({"part": kind, "kind": guards, "id": name} | row)
-        rows = [results.rows[key] for key in keys]
-    return summary(rows, made_with)
+    say = partial(spoken, tts, voice, Judge(recognizer), args.seed)
+    tasks = [
+        ((kind, guards, name), partial(say, text, GUARDS[guards]))
+        for name, kind, text in hard.items()
+        for guards in GUARDS
+        if not args.kinds or kind in args.kinds
+    ]
+    return Results(args.out, made_with, COLUMNS).complete(tasks, "speaking"), made_with
 
 
-def say(tts: Any, voice: Any, judge: Judge, text: str, guards: Guards, seed: int) -> Row:
+def spoken(tts: Any, voice: Any, judge: Judge, seed: int, text: str, guards: Guards) -> Row:
     """One text, said and heard."""
     speech = tts.speak(text, voice=voice, seed=seed, guards=guards)
     made = {
@@ -85,27 +84,23 @@ def say(tts: Any, voice: Any, judge: Judge, text: str, guards: Guards, seed: int
     return judge.words(text, wav, speech.sample_rate, "en") | made
 
 
-def summary(rows: Sequence[Row], made_with: dict[str, Any]) -> str:
+def summary(rows: Sequence[Row]) -> Table:
     """Failures by kind, with the guards on and off, and what the guards did."""
-    lines = ["| | " + " | ".join(GUARDS) + " |", "|---|" + "---|" * len(GUARDS)]
-    groups = {name: [row for row in rows if row["kind"] == name] for name in GUARDS}
-
-    def line(title: str, cell: Any) -> None:
-        lines.append(f"| {title} | " + " | ".join(str(cell(g)) for g in groups.values()) + " |")
-
-    line("texts", len)
-    line("without any failure", lambda group: sum(not row["failures"] for row in group))
-    for kind in hard.KINDS:
-        line(kind, lambda group, kind=kind: sum(kind in row["failures"] for row in group))
-    line("WER", word_error_rate)
-    line("seconds of audio", lambda group: round(sum(column(group, "audio_seconds"))))
-    line("guards stepped in", interventions)
-    return "\n".join([*lines, "", *(f"- {key}: {fact}" for key, fact in made_with.items())])
-
-
-def word_error_rate(rows: Sequence[Row]) -> str:
-    """Pooled over words, with its interval."""
-    return stats.ratio(column(rows, "errors"), column(rows, "words")).percent()
+    table: dict[str, Cells] = defaultdict(dict)
+    for name in GUARDS:
+        own = [row for row in rows if row["kind"] == name]
+        errors = stats.ratio(column(own, "errors"), column(own, "words"))
+        helped = [f"{kind} {count}" for kind, count in interventions(own).most_common()]
+        for title, cell in {
+            "texts": number(len(own)),
+            "without any failure": number(sum(not row["failures"] for row in own)),
+            **{kind: number(sum(kind in row["failures"] for row in own)) for kind in hard.KINDS},
+            "WER": Cell(errors, errors.percent()),
+            "seconds of audio": number(round(sum(column(own, "audio_seconds")))),
+            "guards stepped in": Cell(helped, ", ".join(helped) or "never"),
+        }.items():
+            table[title][name] = cell
+    return Table("", table)
 
 
 if __name__ == "__main__":

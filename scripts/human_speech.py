@@ -26,19 +26,17 @@ Packages and licences, by their `copyright` files:
 import argparse
 import gzip
 import hashlib
-import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import debian
 import soundfile
 import torch
+from debian import Row
 from rich.progress import track
 from torch import Tensor
 
@@ -59,8 +57,6 @@ FISH = re.compile(r"(?:^|[-_])([mv])(?:[-_]|$)")  # "let-m-divna": the small fis
 NO_SENTENCE = re.compile("tt-|spy-|(digits|letters|phonetic|silence)/")  # jokes, spelling, words
 NOT_SPOKEN = re.compile(r"[][(){}<>#*/]|\S-\S+: ")  # notes, signs, the name of a run-on next line
 
-Row = dict[str, Any]
-
 
 def main() -> None:
     """Unpack, choose, write both manifests."""
@@ -72,43 +68,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        unpacked = unpack(args.debs or download(args.out / "debs"), args.out / "unpacked")
+        unpacked = debian.unpack(PACKAGES, args.debs, args.out)
         finish(args.out / "train", train_rows(unpacked, args.out / "train"))
         finish(args.out / "test", test_rows(unpacked, args.out / "test"))
     except ValueError as error:
         sys.exit(f"error: {error}")
-
-
-def download(folder: Path) -> Path:
-    """Fetches the packages that `folder` lacks."""
-    missing = [name for name in PACKAGES if not list(folder.glob(f"{name}_*.deb"))]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        remedy = "run `apt-get update`, or fetch the packages on a Debian system and give --debs"
-        call(["apt-get", "download", *missing], folder, remedy)
-    return folder
-
-
-def unpack(debs: Path, folder: Path) -> Path:
-    """Lays the files of all packages into `folder`, which is returned."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in track(PACKAGES, "unpacking"):
-        found = sorted(debs.glob(f"{name}_*.deb"))
-        if not found:
-            raise ValueError(f"no {name}_*.deb in {debs}: put it there, or leave --debs out")
-        remedy = f"is {found[-1].name} whole? Remove it and fetch it again"
-        call(["dpkg-deb", "-x", str(found[-1].resolve()), str(folder.resolve())], debs, remedy)
-    return folder
-
-
-def call(command: list[str], folder: Path, remedy: str) -> None:
-    """Runs a tool of Debian. A failure is one line that ends with `remedy`."""
-    if not shutil.which(command[0]):
-        raise ValueError(f"{command[0]} is missing: run this on Debian, or install apt and dpkg")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"{command[0]} failed ({reason}): {remedy}")
 
 
 def train_rows(unpacked: Path, folder: Path) -> tuple[list[Row], Counter[str]]:
@@ -136,19 +100,9 @@ def train_rows(unpacked: Path, folder: Path) -> tuple[list[Row], Counter[str]]:
             dropped[reason] += 1
             continue
         seen.add(digest)
-        rows.append(
-            {
-                "id": str(path.relative_to(share).with_suffix("")),
-                "audio": os.path.relpath(path, folder),
-                "text": path.stem,
-                "speaker": speaker,
-                "split": "train",
-                "language": language,
-                "duration": round(wav.shape[1] / rate, 3),
-                "sample_rate": rate,
-                "source": package,
-            }
-        )
+        name = str(path.relative_to(share).with_suffix(""))
+        about = (os.path.relpath(path, folder), path.stem, speaker, "train", language)
+        rows.append(debian.row(name, *about, wav, rate) | {"source": package})
     by_speaker = defaultdict(list)
     for row in rows:
         by_speaker[row["speaker"]].append(row)
@@ -211,19 +165,10 @@ def test_rows(unpacked: Path, folder: Path) -> tuple[list[Row], Counter[str]]:
                 continue
             audio = f"audio/{language}/{name}.flac"
             write(folder / audio, wav, G722_RATE)
-            rows.append(
-                {
-                    "id": f"asterisk-{language}/{name}",
-                    "audio": audio,
-                    "text": text,
-                    "speaker": f"asterisk-{language}",
-                    "split": "test",
-                    "language": language,
-                    "duration": round(wav.shape[1] / G722_RATE, 3),
-                    "sample_rate": G722_RATE,
-                    "source": package,
-                }
-            )
+            speaker = f"asterisk-{language}"
+            about = (audio, text, speaker, "test", language)
+            row = debian.row(f"{speaker}/{name}", *about, wav, G722_RATE)
+            rows.append(row | {"source": package})
     return rows, dropped
 
 
@@ -252,9 +197,7 @@ def decode(path: Path) -> Tensor:
 def finish(folder: Path, made: tuple[list[Row], Counter[str]]) -> None:
     """Writes the manifest and says what it holds."""
     rows, dropped = made
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "manifest.jsonl"
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    path = debian.write_manifest(folder, rows)
     for source in sorted({row["source"] for row in rows}):
         own = [row for row in rows if row["source"] == source]
         hours = sum(row["duration"] for row in own) / 3600

@@ -24,7 +24,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +41,7 @@ ESPEAK_TAKES = ((140, 45), (175, 60))  # words a minute, pitch of 100
 FESTIVAL = {"hi": "hindi", "mr": "marathi", "te": "telugu"}
 FESTIVAL_TAKES = (0.9, 1.15)  # times as long
 PEAK = 0.7  # full scale
-QUIET = {"espeak": (-40.0, 0.04), "festival": (-14.0, 0.08)}  # dB below the loudest, margin in s
+QUIET = {"espeak": (40.0, 0.04), "festival": (14.0, 0.08)}  # dB below the loudest, margin in s
 
 Sound = tuple[NDArray[np.float32], int]  # [N] and its rate
 Speaker = Callable[[list[str], int], Iterator[tuple[str, Sound]]]  # words, number of the take
@@ -50,31 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for clips and manifest")
-    parser.add_argument(
-        "--pairs", type=Path, default=LIST, help="the list; default: the shipped one"
-    )
-    parser.add_argument("--languages", nargs="+", help="codes such as hi; default: all of the list")
-    parser.add_argument("--festival", action="store_true", help="the diphones of Festival too")
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder for clips and manifest")
+    add("--pairs", type=Path, default=LIST, help="the list; default: the shipped one")
+    add("--languages", nargs="+", help="codes such as hi; default: all of the list")
+    add("--festival", action="store_true", help="the diphones of Festival too")
     args = parser.parse_args(arguments)
-    words: dict[str, dict[str, int]] = {}  # by language: the number of every word
+    words: dict[str, dict[str, None]] = {}  # by language, in the order of the list
     for pair in read_pairs(args.pairs):
-        for word in (pair.a, pair.b):
-            own = words.setdefault(pair.language, {})
-            own.setdefault(word, len(own))
+        words.setdefault(pair.language, {}).update({pair.a: None, pair.b: None})
     rows = []
     for language in args.languages or words:
         (args.out / language).mkdir(parents=True, exist_ok=True)
-        numbers = words[language]
         for name, takes, speak in speakers(language, args.festival):
             for take in range(takes):
-                places = {w: f"{language}/{n:03}-{name}-{take}.flac" for w, n in numbers.items()}
-                missing = [
-                    word for word, place in places.items() if not (args.out / place).exists()
-                ]
+                places = {
+                    word: f"{language}/{number:03}-{name}-{take}.flac"
+                    for number, word in enumerate(words[language])
+                }
+                missing = [word for word in places if not (args.out / places[word]).exists()]
                 for word, (wav, rate) in speak(missing, take):
-                    cut = torch.from_numpy(trimmed(wav, rate, name))[None]
-                    audio.write(args.out / places[word], cut, rate)
+                    audio.write(args.out / places[word], trimmed(wav, rate, name), rate)
                 rows += [
                     {"id": place, "audio": place, "text": word, "language": language}
                     | {"speaker": name}
@@ -90,103 +88,82 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def speakers(language: str, diphones: bool) -> Iterator[tuple[str, int, Speaker]]:
     """Name, takes and voice of everyone who speaks a language."""
     for variant in ESPEAK:
-        yield f"espeak-{variant}", len(ESPEAK_TAKES), espeak(language, variant)
+        voice = f"{language}+{variant}"  # a language with the throat of a variant
+        yield f"espeak-{variant}", len(ESPEAK_TAKES), partial(espeak, voice)
     if diphones and language in FESTIVAL:
         if not shutil.which("festival"):
             raise ValueError("festival is not installed")
-        yield "festival-nsk", len(FESTIVAL_TAKES), festival(FESTIVAL[language])
+        yield "festival-nsk", len(FESTIVAL_TAKES), partial(festival, FESTIVAL[language])
 
 
-def trimmed(wav: NDArray[np.float32], rate: int, name: str) -> NDArray[np.float32]:
-    """[N] without the silence around it but for a margin, at a peak of `PEAK`.
+def trimmed(wav: NDArray[np.float32], rate: int, name: str) -> torch.Tensor:
+    """[1, N] without the silence around it but for a margin, at a peak of `PEAK`.
 
-    Silence is what stays so far below the loudest 10 ms; Festival's pauses hum, and its limit is
-    high.
+    Festival's pauses hum, and its limit of silence is high.
     """
-    limit, margin = QUIET[name.partition("-")[0]]
-    step = rate // 100
-    power = np.square(wav[: len(wav) // step * step].reshape(-1, step)).mean(axis=1)
-    loud = np.flatnonzero(power > 10 ** (limit / 10) * power.max()) * step
-    wav = wav[max(0, loud[0] - round(margin * rate)) : loud[-1] + step + round(margin * rate)]
-    return (wav * (PEAK / np.abs(wav).max())).astype(np.float32)
+    below, margin = QUIET[name.partition("-")[0]]
+    cut = audio.trim(torch.from_numpy(wav)[None], rate, margin, below)
+    return cut * (PEAK / cut.abs().max())
 
 
-def espeak(language: str, variant: str) -> Speaker:
-    """A voice of eSpeak NG: a language with the throat of a variant."""
+def espeak(voice: str, words: list[str], take: int) -> Iterator[tuple[str, Sound]]:
+    """Words by a voice of eSpeak NG such as `hi+f1`, whose library calls back with sound."""
+    library, rate, chunks = _espeak()
+    if library.espeak_SetVoiceByName(voice.encode()):
+        raise ValueError(f"espeak-ng has no voice {voice}")
+    speed, pitch = ESPEAK_TAKES[take]
+    library.espeak_SetParameter(1, speed, 0)
+    library.espeak_SetParameter(3, pitch, 0)
+    for word in words:
+        chunks.clear()
+        text = word.encode()
+        library.espeak_Synth(text, len(text) + 1, 0, 1, 0, 1, None, None)  # UTF-8
+        library.espeak_Synchronize()
+        yield word, (np.concatenate(chunks).astype(np.float32) / 32768, rate)
 
-    def speak(words: list[str], take: int) -> Iterator[tuple[str, Sound]]:
-        for word in words:
-            yield word, Espeak.only().say(word, f"{language}+{variant}", *ESPEAK_TAKES[take])
 
-    return speak
+@cache
+def _espeak() -> tuple[ctypes.CDLL, int, list[NDArray[np.int16]]]:
+    """The library of `espeakng-loader`, its sample rate, and where it puts sound (speak_lib.h)."""
+    import espeakng_loader
 
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    data = os.fsencode(espeakng_loader.get_data_path())
+    rate = library.espeak_Initialize(2, 0, data, 0x8000)  # synchronous, never exit
+    chunks: list[NDArray[np.int16]] = []
 
-class Espeak:
-    """The library of `espeakng-loader`, which gives sound to a callback (speak_lib.h)."""
-
-    here: "Espeak | None" = None
-
-    def __init__(self) -> None:
-        import espeakng_loader
-
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = os.fsencode(espeakng_loader.get_data_path())
-        self.rate = self.library.espeak_Initialize(2, 0, data, 0x8000)  # synchronous, never exit
-        kind = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-        )
-        self.callback = kind(self._receive)
-        self.library.espeak_SetSynthCallback(self.callback)
-
-    @classmethod
-    def only(cls) -> "Espeak":
-        """The one of this process: the library keeps its state in globals."""
-        cls.here = cls.here or cls()
-        return cls.here
-
-    def _receive(self, wav: "ctypes._Pointer[ctypes.c_short]", count: int, _: int) -> int:
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+    def receive(wav: Any, count: int, _: int) -> int:
         if count > 0:
-            self.chunks.append(np.ctypeslib.as_array(wav, (count,)).copy())
+            chunks.append(np.ctypeslib.as_array(wav, (count,)).copy())
         return 0
 
-    def say(self, word: str, voice: str, speed: int, pitch: int) -> Sound:
-        """A word by a voice such as `hi+f1`."""
-        self.chunks: list[NDArray[np.int16]] = []
-        if self.library.espeak_SetVoiceByName(voice.encode()):
-            raise ValueError(f"espeak-ng has no voice {voice}")
-        self.library.espeak_SetParameter(1, speed, 0)
-        self.library.espeak_SetParameter(3, pitch, 0)
-        text = word.encode()
-        self.library.espeak_Synth(text, len(text) + 1, 0, 1, 0, 1, None, None)  # UTF-8
-        self.library.espeak_Synchronize()
-        return np.concatenate(self.chunks).astype(np.float32) / 32768, self.rate
+    library.receive = receive  # so that it lives as long
+    library.espeak_SetSynthCallback(receive)
+    return library, rate, chunks
 
 
-def festival(language: str) -> Speaker:
-    """The diphones of NSK by Festival, many words a process."""
-
-    def speak(words: list[str], take: int) -> Iterator[tuple[str, Sound]]:
-        left = list(words)
-        while left:
-            with tempfile.TemporaryDirectory() as name:
-                clips = [Path(name) / f"{n}.wav" for n in range(len(left))]
-                said = [
-                    f'(utt.save.wave (utt.synth (Utterance Text "{word}")) "{clip}" \'riff)'
-                    for word, clip in zip(left, clips, strict=True)
-                ]
-                stretch = f"(Parameter.set 'Duration_Stretch {FESTIVAL_TAKES[take]})"
-                script = Path(name) / "words.scm"
-                order = [f"(voice_{language}_NSK_diphone)", stretch, *said]
-                script.write_text("\n".join(order), encoding="utf-8")
-                subprocess.run(["festival", "-b", str(script)], capture_output=True, timeout=600)
-                done = sum(clip.exists() and clip.stat().st_size > 44 for clip in clips)
-                for word, clip in zip(left[:done], clips[:done], strict=True):
-                    yield word, (audio.read(clip, 16_000)[0].numpy(), 16_000)
-            if done < len(left):
-                print(f"festival cannot say {left[done]}")  # it crashes at some words
-            left = left[done + 1 :]
-
-    return speak
+def festival(language: str, words: list[str], take: int) -> Iterator[tuple[str, Sound]]:
+    """Words by the diphones of NSK in Festival, many a process."""
+    left = list(words)
+    while left:
+        with tempfile.TemporaryDirectory() as name:
+            clips = [Path(name) / f"{n}.wav" for n in range(len(left))]
+            said = [
+                f'(utt.save.wave (utt.synth (Utterance Text "{word}")) "{clip}" \'riff)'
+                for word, clip in zip(left, clips, strict=True)
+            ]
+            stretch = f"(Parameter.set 'Duration_Stretch {FESTIVAL_TAKES[take]})"
+            script = Path(name) / "words.scm"
+            order = [f"(voice_{language}_NSK_diphone)", stretch, *said]
+            script.write_text("\n".join(order), encoding="utf-8")
+            subprocess.run(["festival", "-b", str(script)], capture_output=True, timeout=600)
+            done = sum(clip.exists() and clip.stat().st_size > 44 for clip in clips)
+            for word, clip in zip(left[:done], clips[:done], strict=True):
+                yield word, (audio.read(clip, 16_000)[0].numpy(), 16_000)
+        if done < len(left):
+            print(f"festival cannot say {left[done]}")  # it crashes at some words
+        left = left[done + 1 :]
 
 
 if __name__ == "__main__":

@@ -43,13 +43,13 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, asked: lis
     from codeclm import codec_study
     from codeclm.codec_study import probe_bench
 
-    def work(plan: Any, *_: Any) -> str:
+    def work(*wanted: Any) -> str:
         print("a library talks")
-        asked.append(plan)
+        asked.append(wanted)
         return "the summary"
 
     monkeypatch.setattr(probe_bench, "Plan", lambda *args: args)
-    fake = SimpleNamespace(Plan=lambda *args: args, **{name: work})
+    fake = SimpleNamespace(**{name: work})
     monkeypatch.setitem(sys.modules, f"codeclm.codec_study.{module}", fake)
     monkeypatch.setattr(codec_study, module, fake, raising=False)
 
@@ -60,7 +60,8 @@ def test_probe(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("m.jsonl").touch()
     found = run("probe", "mimi", "--data", "m.jsonl", "--out", "o", "--items", "3", "--seed", "7")
     assert found == (0, "the summary\n", "a library talks\n")
-    assert asked == [("mimi", Path("m.jsonl"), Path("o"), 3, 24, None, 100_000, "tiny.en", 7)]
+    plan = ("mimi", Path("m.jsonl"), Path("o"), 3, 24, None, 100_000, "tiny.en", 7)
+    assert asked == [(plan,)]
     assert "manifest gone: no such file" in mistake(
         run("probe", "x", "--data", "gone", "--out", "o")
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,26 +195,20 @@ def codec_bench(
     if unknown := set(counts) - {*sets, ""}:
         raise ValueError(f"--items {unknown.pop()}: no such set (known: {', '.join(sets)})")
     from codeclm.codec_study import bench, bench_report
+    from codeclm.codec_study.measured import Plan
 
-    plan = bench.Plan(
+    plan = Plan(
         codecs=tuple(names), data=sets, out=out, items=counts, asr=asr,
         streams=tuple(_count(n, "--streams") for n in _words(streams)),
         splits=tuple(_words(splits)) or None, seed=seed, listen=listen,
         command=shlex.join(["codeclm", *sys.argv[1:]]),
     )  # fmt: skip
     with quiet_stdout():
-        report = bench_report.write(bench.run(plan, _progress))
+        report = bench_report.write(bench.run(plan))
     if as_json:
         print_json(**report)
     else:
         print(f"{out / 'report.html'}, report.md, report.json, items.csv")
-
-
-def _progress(tasks: Sequence[Any], title: str) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(tasks, title, console=Console(stderr=True), disable=not tasks)
 
 
 def _words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """`codeclm codec probe`, `minimal-pairs`, `listen`, `listen-score`, `pick`: studies of codecs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,7 +38,7 @@ def codec_probe(
 
     plan = Plan(codec, data, out, items, swaps, alignment, frames, asr, seed)
     with quiet_stdout():
-        page = codec_probe.run(plan, _progress)
+        page = codec_probe.run(plan)
     print(page)
 
 
@@ -64,9 +64,8 @@ def codec_minimal_pairs(
     from codeclm.codec_study import minimal_pairs, pair_study
 
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
-    plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out, sound)
     with quiet_stdout():
-        page = pair_study.run(plan, _progress)
+        page = pair_study.run(names, pairs or minimal_pairs.LIST, audio, out, sound)
     print(page)
 
 
@@ -96,9 +95,8 @@ def codec_listen(
     check_folder(out)
     names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     lists = pairs or minimal_pairs.LIST
-    plan = listen_page.Plan(names, data, items, words, lists, trials, seed)
     with quiet_stdout():
-        page = listen_page.build(plan)
+        page = listen_page.build(names, data, items, words, lists, trials, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB; listeners open it and send back a CSV file")
@@ -111,12 +109,13 @@ def codec_listen_score(
 ) -> None:
     """Score the answers of a listening test."""
     from codeclm.codec_study import listen_score
+    from codeclm.evaluation import report
 
     found = listen_score.tables(listen_score.read_answers(answers))
     if as_json:
-        print_json(**{table.title: table.to_dict() for table in found})
+        print_json(**report.values(found))
         return
-    print("\n".join(table.markdown() for table in found), end="")
+    print(report.markdown(map(report.table, found)), end="")
 
 
 @app.command("pick")
@@ -167,11 +166,3 @@ def codec_pick(
         print(f"then: {', '.join(f'{c.name} ({c.points:g})' for c in good[top:])}")
     for choice in refused:
         print(f"not {choice.name}: {choice.refused}")
-
-
-def _progress(tasks: list[Any]) -> Any:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(tasks, "measuring", console=console, disable=not tasks)

@@ -15,19 +15,20 @@ Run again after an interruption: rows that are done are skipped.
 import json
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
-from codeclm.codec_study import study
 from codeclm.codec_study.parts import corrupt, swap
-from codeclm.codec_study.probe_bench import Bench, Plan, original, seconds_of
+from codeclm.codec_study.probe_bench import Bench, Plan, original
+from codeclm.codec_study.samples import seconds_of
+from codeclm.codec_study.systems import fingerprint
 from codeclm.corpus import Utterance
-from codeclm.evaluation import audio_metrics, pitch, probe, speaker, stats
-from codeclm.evaluation.items import Key, Results, Row
-from codeclm.evaluation.tables import Cell, Table, figure, mean, plain, rate
+from codeclm.evaluation import audio_metrics, pitch, probe, report, speaker, stats
+from codeclm.evaluation.items import Results, Row, Task, installed
+from codeclm.evaluation.tables import Cells, Table, figure, known, mean, number, rate
 
 COLUMNS = (
     "part", "kind", "id", "text", "heard", "errors", "words", "similarity", "pesq_wb", "semitones",
@@ -43,11 +44,10 @@ NOTES = (
     "in which only one of them has",
     "sound that a measure refuses (silence) is left out of that measure only",
 )
-Task = tuple[Key, Callable[[], Row]]
 
 
 @torch.inference_mode()
-def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks) -> str:
+def run(plan: Plan) -> str:
     """Measures what is missing and returns the summary.
 
     Raises:
@@ -57,20 +57,22 @@ def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks)
     """
     bench = Bench(plan)
     made_with: dict[str, Any] = {
-        "codec": f"{bench.codec.spec.name} {study.sound_fingerprint(bench.codec)}",
+        "codec": f"{bench.spec.name} {fingerprint(bench.codec)}",
         "data": plan.data.name, "seed": plan.seed, "asr": bench.recognizer.version,
-        **study.installed(*JUDGES),
+        **installed(*JUDGES),
     }  # fmt: skip
     if bench.spec.latent_dims:
         made_with["parts"] = bench.parts
     tasks = [*noise_tasks(bench), *swap_tasks(bench), *linear_tasks(bench)]
-    with Results(plan.out, made_with, COLUMNS) as results:
-        missing = [task for task in tasks if task[0] not in results.rows]
-        for (part, kind, item), measure in progress(missing):
-            results.add({"part": part, "kind": kind, "id": item} | measure())
-    done = [results.rows[key] for key, _ in tasks]
-    tables = [*noise_tables(done), *swap_tables(done), *linear_tables(done)]
-    return study.write_summary(plan.out, tables, results.facts, NOTES)
+    results = Results(plan.out, made_with, COLUMNS)
+    done: dict[str, dict[str, list[Row]]] = {"noise": {}, "swap": {}, "linear": {}}
+    for row in results.complete(tasks):
+        done[row["part"]].setdefault(row["kind"], []).append(row)
+    tables = (
+        Table(title, {kind: cells(rows) for kind, rows in done[part].items()})
+        for part, (title, cells) in TABLES.items()
+    )
+    return report.summary(plan.out, tables, results.facts, NOTES)
 
 
 # --- noise: one part says nothing ----------------------------------------------------------------
@@ -104,20 +106,18 @@ def with_noise(bench: Bench, utterance: Utterance, rows: list[int], seed: int) -
     }  # fmt: skip
 
 
-def noise_tables(done: list[Row]) -> Iterator[Table]:
-    """Part by part."""
-    table: dict[str, dict[str, Cell]] = {}
-    for kind, rows in by_kind(done, "noise").items():
-        cells: dict[str, Cell | None] = {
+def noise_cells(rows: list[Row]) -> Cells:
+    """Of one part."""
+    return known(
+        {
             "WER, %": rate(rows, "errors", "words"),
             "similarity": mean(rows, "similarity", 3),
             "PESQ-WB": mean(rows, "pesq_wb", 2),
             "pitch, semitones": mean(rows, "semitones", 2),
             "voicing, %": mean(rows, "voicing", 1, scale=100),
-            "items": plain(len(rows), str(len(rows))),
+            "items": number(len(rows)),
         }
-        table[kind] = {title: cell for title, cell in cells.items() if cell}
-    yield Table("One part filled with noise (none: as it is)", table)
+    )
 
 
 # --- swap: the first parts of A, the others of B -------------------------------------------------
@@ -166,32 +166,24 @@ def swapped(bench: Bench, a: Utterance, b: Utterance, cut: int) -> Row:
     }  # fmt: skip
 
 
-def swap_tables(done: list[Row]) -> Iterator[Table]:
-    """Cut by cut."""
-    table: dict[str, dict[str, Cell]] = {}
-    for kind, rows in by_kind(done, "swap").items():
-        nearer = {
-            "words nearer to A's, % of pairs": ("errors_b", "errors"),
-            "voice nearer to A's, % of pairs": ("similarity", "similarity_b"),
-        }
-        cells: dict[str, Cell | None] = {
+def swap_cells(rows: list[Row]) -> Cells:
+    """Of one cut."""
+    words = [
+        float(row["errors_b"]) / float(row["words_b"]) > float(row["errors"]) / float(row["words"])
+        for row in rows
+    ]
+    voices = [float(row["similarity"]) > float(row["similarity_b"]) for row in rows]
+    return known(
+        {
             "WER by A's text, %": rate(rows, "errors", "words"),
             "WER by B's text, %": rate(rows, "errors_b", "words_b"),
             "similarity to A": mean(rows, "similarity", 3),
             "similarity to B": mean(rows, "similarity_b", 3),
+            "words nearer to A's, % of pairs": figure(stats.mean(words), 0, scale=100),
+            "voice nearer to A's, % of pairs": figure(stats.mean(voices), 0, scale=100),
+            "pairs": number(len(rows)),
         }
-        for title, (more, less) in nearer.items():
-            wins = [share(row, more) > share(row, less) for row in rows]
-            cells[title] = figure(stats.mean(wins), 0, scale=100)
-        cells["pairs"] = plain(len(rows), str(len(rows)))
-        table[kind] = {title: cell for title, cell in cells.items() if cell}
-    yield Table("The first parts of A, the others of B (how many of A)", table)
-
-
-def share(row: Row, column: str) -> float:
-    """A number of a row; errors as a share of the words."""
-    words = {"errors": "words", "errors_b": "words_b"}.get(column)
-    return float(row[column]) / (float(row[words]) if words else 1)
+    )
 
 
 # --- linear: phonemes from single codes ----------------------------------------------------------
@@ -209,7 +201,7 @@ def linear(bench: Bench, k: int) -> Row:
     assert bench.plan.alignment
     classes, items = probe.alignment(bench.plan.alignment)
 
-    def frames(utterances: list[Utterance], most: float) -> Iterator[tuple[Any, Any]]:
+    def frames(utterances: Sequence[Utterance], most: float) -> Iterator[tuple[Any, Any]]:
         count = 0
         for utterance in utterances:
             if utterance.id in items and count < most:
@@ -222,25 +214,18 @@ def linear(bench: Bench, k: int) -> Row:
     return {"facts": json.dumps(found | {"classes": len(set(classes))})}
 
 
-def linear_tables(done: list[Row]) -> Iterator[Table]:
+def linear_cells(rows: list[Row]) -> Cells:
     """Accuracy beside that of always saying the commonest."""
-    table: dict[str, dict[str, Cell]] = {}
-    for row in (row for row in done if row["part"] == "linear"):
-        facts = json.loads(row["facts"])
-        table[row["kind"]] = {
-            "accuracy, %": figure(stats.Interval(**facts["accuracy"]), 1, scale=100),
-            "commonest class, %": figure(stats.Interval(**facts["majority"]), 1, scale=100),
-        } | {
-            title: plain(facts[title], f"{facts[title]:,}")
-            for title in ("classes", "trained", "judged")
-        }
-    yield Table("Phoneme of a frame from one code, by codebook", table)
+    facts = json.loads(rows[0]["facts"])
+    return {
+        "accuracy, %": figure(stats.Interval(**facts["accuracy"]), 1, scale=100),
+        "commonest class, %": figure(stats.Interval(**facts["majority"]), 1, scale=100),
+        **{title: number(facts[title], ",") for title in ("classes", "trained", "judged")},
+    }
 
 
-def by_kind(done: list[Row], part: str) -> dict[str, list[Row]]:
-    """The rows of a part, by kind."""
-    kinds: dict[str, list[Row]] = {}
-    for row in done:
-        if row["part"] == part:
-            kinds.setdefault(row["kind"], []).append(row)
-    return kinds
+TABLES = {
+    "noise": ("One part filled with noise (none: as it is)", noise_cells),
+    "swap": ("The first parts of A, the others of B (how many of A)", swap_cells),
+    "linear": ("Phoneme of a frame from one code, by codebook", linear_cells),
+}

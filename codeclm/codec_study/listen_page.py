@@ -14,8 +14,8 @@ import io
 import json
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codeclm.audio import resample
-from codeclm.codec_study.minimal_pairs import read_pairs
-from codeclm.codecs import YARDSTICKS, load_codec
-from codeclm.codecs.published.opus import Opus
+from codeclm.codec_study.minimal_pairs import read_pairs, read_words
+from codeclm.codec_study.samples import lasting
+from codeclm.codec_study.systems import System, load
 from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.evaluation.items import shuffled
 
 PAGE = Path(__file__).with_name("listen_page.html")
-REFERENCE, ANCHOR, RECORDINGS = "reference", "anchor 3.5 kHz", "recordings"
-SHORTEST, LONGEST = 1.5, 10.0  # seconds of the recordings that are taken
+REFERENCE, ANCHOR = "reference", "anchor 3.5 kHz"
+SECONDS = (1.5, 10.0)  # of the recordings that are taken
 LEAST_RATE = 24_000  # of the page's sounds; more where a codec has more
 
 
-@dataclass(frozen=True)
-class Through:
-    """A codec as a way from sound [1, N] to what is left of it, at its sample rate."""
+@torch.inference_mode()
+def build(
+    codecs: Sequence[str],
+    data: Path,
+    items: int,
+    words: Path | None,
+    pairs: Path,
+    trials: int,
+    seed: int,
+) -> str:
+    """The page.
 
-    rate: int
-    pass_on: Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be heard.
-
-    Attributes:
+    Args:
         codecs: as `load_codec` takes them, and names of Opus.
         data: manifest of recordings.
         items: recordings to rate.
@@ -56,30 +55,16 @@ class Plan:
         pairs: their list.
         trials: pairs of words; each is heard as recorded and through every codec.
         seed: of the selection and, with the listener's name, of the order.
-    """
-
-    codecs: tuple[str, ...]
-    data: Path
-    items: int
-    words: Path | None
-    pairs: Path
-    trials: int
-    seed: int
-
-
-@torch.inference_mode()
-def build(plan: Plan) -> str:
-    """The page.
 
     Raises:
         ValueError: no such codec or manifest, or nothing in it to listen to.
     """
-    systems = {name: through(name) for name in plan.codecs}
-    rate = max(LEAST_RATE, *(system.rate for system in systems.values()))
-    items = [rated(u, systems, rate) for u in _chosen(plan)]
-    abx = list(_abx(plan, systems, rate)) if plan.words else []
-    test: dict[str, Any] = {"seed": plan.seed, "items": items, "abx": abx}
-    return page(test)
+    systems = [load(name) for name in codecs]
+    rate = max(LEAST_RATE, *(system.sample_rate for system in systems))
+    chosen = lasting(SECONDS, read_manifest(data), data, items, seed)
+    rows = [rated(u, systems, rate) for u in chosen]
+    abx = list(_abx(words, pairs, trials, seed, systems, rate)) if words else []
+    return page({"seed": seed, "items": rows, "abx": abx})
 
 
 def page(test: dict[str, Any]) -> str:
@@ -95,81 +80,55 @@ def page(test: dict[str, Any]) -> str:
     return PAGE.read_text(encoding="utf-8").replace("TEST_DATA", data, 1)
 
 
-def through(name: str) -> Through:
-    """A codec by its name, or Opus."""
-    if name in YARDSTICKS:
-        opus = Opus(name, YARDSTICKS[name])
-        return Through(opus.sample_rate, lambda wav: opus.roundtrip(wav[None])[0])
-    codec = load_codec(name)
-    return Through(
-        codec.spec.sample_rate,
-        lambda wav: codec.decode(codec.encode(wav[None]))[0, :, : wav.shape[1]],
-    )
-
-
-def _chosen(plan: Plan) -> list[Utterance]:
-    utterances = read_manifest(plan.data)
-    chosen: list[Utterance] = []
-    for utterance in shuffled(
-        [u for u in utterances if u.split != "train"] or utterances, plan.seed
-    ):
-        if len(chosen) == plan.items:
-            break
-        if SHORTEST <= read_audio(utterance, 16_000).shape[1] / 16_000 <= LONGEST:
-            chosen.append(utterance)
-    if not chosen:
-        raise ValueError(f"{plan.data} has no recording of {SHORTEST} to {LONGEST} seconds")
-    return chosen
-
-
-def rated(utterance: Utterance, systems: dict[str, Through], rate: int) -> dict[str, Any]:
+def rated(utterance: Utterance, systems: Sequence[System], rate: int) -> dict[str, Any]:
     """A recording with its versions; the hidden reference has no data of its own."""
     recording = read_audio(utterance, rate)
     sounds = [
         {"system": REFERENCE},
         {"system": ANCHOR, "data": packed(anchor(recording, rate), rate)},
     ]
-    for name, system in systems.items():
-        sounds.append({"system": name, "data": packed(heard(utterance, system, rate), rate)})
+    for system in systems:
+        sounds.append({"system": system.name, "data": packed(heard(utterance, system, rate), rate)})
     return {
         "id": utterance.id, "text": utterance.text, "language": utterance.language,
         "reference": packed(recording, rate), "sounds": sounds,
     }  # fmt: skip
 
 
-def heard(utterance: Utterance, system: Through, rate: int) -> Tensor:
-    """What a codec makes of a recording, [1, N] at `rate`."""
-    return resample(system.pass_on(read_audio(utterance, system.rate)), system.rate, rate)
+def heard(utterance: Utterance, system: System | None, rate: int) -> Tensor:
+    """What a codec, or none, makes of a recording, [1, N] at `rate`."""
+    if system is None:
+        return read_audio(utterance, rate)
+    wav = system.through(read_audio(utterance, system.sample_rate)).wav
+    return resample(wav, system.sample_rate, rate)
 
 
-def _abx(plan: Plan, systems: dict[str, Through], rate: int) -> Any:
+def _abx(
+    words: Path, pairs: Path, trials: int, seed: int, systems: Sequence[System], rate: int
+) -> Iterator[Any]:
     """Pairs of words, as recorded and through every codec."""
-    assert plan.words
-    folder = plan.words / "manifest.jsonl" if plan.words.is_dir() else plan.words
-    said: dict[tuple[str, str, str], list[Utterance]] = {}
-    for u in read_manifest(folder):
-        said.setdefault((u.language, u.text, u.speaker), []).append(u)
-    pairs = read_pairs(plan.pairs)
-    draw = random.Random(plan.seed)
-    draw.shuffle(pairs)
-    made = 0
-    for pair in pairs:
-        voices = [v for language, word, v in said if (language, word) == (pair.language, pair.a)]
-        voices = [v for v in voices if (pair.language, pair.b, v) in said]
-        if len(voices) < 2 or made == plan.trials:
+    said: dict[tuple[str, str], dict[str, Utterance]] = defaultdict(dict)
+    for u in read_words(words):
+        said[u.language, u.text].setdefault(u.speaker, u)
+    listed, draw, made = read_pairs(pairs), random.Random(seed), 0
+    draw.shuffle(listed)
+    for pair in listed:
+        of_a, of_b = said[pair.language, pair.a], said[pair.language, pair.b]
+        voices = [voice for voice in of_a if voice in of_b]
+        if len(voices) < 2 or made == trials:
             continue
         made += 1
         first, third = draw.sample(voices, 2)
-        words = [said[pair.language, word, first][0] for word in (pair.a, pair.b)]
-        x = said[pair.language, pair.a, third][0]
-        for name, system in ({RECORDINGS: Through(rate, lambda wav: wav)} | systems).items():
-            a, b, c = (packed(heard(u, system, rate), rate) for u in (*words, x))
+        for system in (None, *systems):
+            heard_of = (of_a[first], of_b[first], of_a[third])
+            a, b, x = (packed(heard(u, system, rate), rate) for u in heard_of)
+            name = system.name if system else "recordings"
             yield {
                 "id": f"{pair.a} {pair.b}", "system": name, "language": pair.language,
-                "contrast": f"{pair.language}: {pair.contrast}", "a": a, "b": b, "x": c,
+                "contrast": f"{pair.language}: {pair.contrast}", "a": a, "b": b, "x": x,
             }  # fmt: skip
     if not made:
-        raise ValueError(f"{folder} has no pair of {plan.pairs} that two voices say")
+        raise ValueError(f"{words} has no pair of {pairs} that two voices say")
 
 
 def anchor(wav: Tensor, rate: int) -> Tensor:

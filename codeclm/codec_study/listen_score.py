@@ -8,16 +8,18 @@ a preference between two systems (`ab`): `value` is 1 where `system` was preferr
 
 import csv
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from codeclm.codec_study.listen_page import REFERENCE
 from codeclm.evaluation import stats
-from codeclm.evaluation.tables import Cell, Table, figure, plain
+from codeclm.evaluation.tables import Cells, Table, figure, number
 
 COLUMNS = ("listener", "kind", "item", "system", "value", "about", "seconds")
 LOW, MOST = 90, 0.15  # a rating of the reference that is too low, and the share that may be
 Answer = dict[str, str]
+Shares = dict[str, dict[str, list[int]]]
 
 
 def read_answers(paths: Iterable[Path]) -> list[Answer]:
@@ -55,10 +57,10 @@ def read_answers(paths: Iterable[Path]) -> list[Answer]:
 
 def refused(answers: Sequence[Answer]) -> dict[str, float]:
     """Listeners whose ratings do not count: how often they gave the hidden reference too little."""
-    found: dict[str, list[bool]] = {}
+    found: dict[str, list[bool]] = defaultdict(list)
     for row in answers:
         if row["kind"] == "mushra" and row["system"] == REFERENCE:
-            found.setdefault(row["listener"], []).append(int(row["value"]) < LOW)
+            found[row["listener"]].append(int(row["value"]) < LOW)
     shares = {listener: sum(low) / len(low) for listener, low in found.items()}
     return {listener: share for listener, share in shares.items() if share > MOST}
 
@@ -76,42 +78,36 @@ def wilson(right: int, total: int) -> stats.Interval:
 def tables(answers: Sequence[Answer]) -> list[Table]:
     """Ratings by system, the best first; right answers and preferences; who was left out."""
     out = refused(answers)
-    ratings: dict[str, list[float]] = {}
-    trials: dict[str, dict[str, list[int]]] = {}
-    liked: dict[str, dict[str, list[int]]] = {}
+    ratings: dict[str, list[float]] = defaultdict(list)
+    trials: Shares = defaultdict(lambda: defaultdict(list))
+    liked: Shares = defaultdict(lambda: defaultdict(list))
     for row in answers:
+        system, about, value = row["system"], row["about"], int(row["value"])
         if row["kind"] == "mushra" and row["listener"] not in out:
-            ratings.setdefault(row["system"], []).append(float(row["value"]))
+            ratings[system].append(value)
         elif row["kind"] == "abx":
-            for about in (row["about"], "all"):
-                trials.setdefault(row["system"], {}).setdefault(about, []).append(int(row["value"]))
+            trials[system][about].append(value)
+            trials[system]["all"].append(value)
         elif row["kind"] == "ab":
-            a, b, value = row["system"], row["about"], int(row["value"])
-            for one, other, won in ((a, b, value), (b, a, 1 - value)):
-                for against in ("all others", other):
-                    liked.setdefault(one, {}).setdefault(against, []).append(won)
+            for one, other, won in ((system, about, value), (about, system, 1 - value)):
+                liked[one]["all others"].append(won)
+                liked[one][other].append(won)
+    ranked = sorted(ratings, key=lambda name: -sum(ratings[name]) / len(ratings[name]))
     rated = {
-        system: {
-            "score": figure(stats.mean(values), 1),
-            "ratings": plain(len(values), str(len(values))),
-        }
-        for system, values in sorted(ratings.items(), key=lambda r: -sum(r[1]) / len(r[1]))
+        name: {"score": figure(stats.mean(ratings[name]), 1), "ratings": number(len(ratings[name]))}
+        for name in ranked
     }
-    told, chosen = _shares(trials), _shares(liked)
-    gone = {
-        listener: {"reference below 90, %": plain(share, f"{100 * share:.0f}")}
-        for listener, share in out.items()
-    }
-    found = [
+    gone = {name: {"reference below 90, %": number(low, ".0f", 100)} for name, low in out.items()}
+    found = (
         Table("MUSHRA, 0 to 100", rated),
-        Table("ABX, % right (50 is guessing)", told),
-        Table("A/B, % preferred to the system of the column (50 is no difference)", chosen),
+        Table("ABX, % right (50 is guessing)", _shares(trials)),
+        Table("A/B, % preferred to the system of the column (50 is no difference)", _shares(liked)),
         Table("Listeners left out of MUSHRA", gone),
-    ]
+    )
     return [table for table in found if table.rows]
 
 
-def _shares(answers: dict[str, dict[str, list[int]]]) -> dict[str, dict[str, Cell]]:
+def _shares(answers: Shares) -> dict[str, Cells]:
     """Of ones among answers, by system and what they are about."""
     return {
         system: {about: figure(wilson(sum(own), len(own)), 0, 100) for about, own in some.items()}

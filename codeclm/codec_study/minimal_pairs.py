@@ -6,9 +6,10 @@ meanings.
 """
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from codeclm.corpus import Utterance, read_manifest
 
 LIST = Path(__file__).with_name("minimal_pairs.tsv")
 _ROW = ("language", "contrast", "a", "b", "ipa_a", "ipa_b")
@@ -50,12 +51,6 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
-def difference(a: Sequence[str], b: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is left of two sequences of sounds without what they begin and end with in common."""
-    begin = 0
-    while begin < min(len(a), len(b)) and a[begin] == b[begin]:
-        begin += 1
-    end = 0
-    while end < min(len(a), len(b)) - begin and a[-1 - end] == b[-1 - end]:
-        end += 1
-    return tuple(a[begin : len(a) - end]), tuple(b[begin : len(b) - end])
+def read_words(manifest: Path) -> list[Utterance]:
+    """The recordings of words, from their manifest or the folder that holds `manifest.jsonl`."""
+    return read_manifest(manifest / "manifest.jsonl" if manifest.is_dir() else manifest)

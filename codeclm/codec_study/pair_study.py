@@ -11,32 +11,31 @@ recordings:
 
 A codec that hears a contrast in its sound but not in codebook 0 leaves it to the other codebooks;
 one that does not hear it at all cannot be asked to say it. The sound is looked at when it is asked
-for. The out folder holds `items.csv` (one
-row a pair and look), `run.json`, `summary.json` and `summary.md`; a run goes on where it was.
+for. The out folder holds `items.csv` (one row a pair and look), `run.json`, `summary.json` and
+`summary.md`; a run goes on where it was.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from codeclm.codec_study import study
-from codeclm.codec_study.minimal_pairs import Pair, read_pairs
-from codeclm.codec_study.vectors import vectors
-from codeclm.codecs import YARDSTICKS, load_codec
+from codeclm.audio import resample
+from codeclm.codec_study import systems
+from codeclm.codec_study.minimal_pairs import Pair, read_pairs, read_words
+from codeclm.codec_study.parts import vectors
+from codeclm.codecs import YARDSTICKS, Codec
 from codeclm.codecs.house.features import SAMPLE_RATE, log_mel
-from codeclm.codecs.published.opus import Opus
-from codeclm.corpus import Utterance, read_audio, read_manifest
-from codeclm.evaluation import abx, stats
-from codeclm.evaluation.items import Key, Results, Row
-from codeclm.evaluation.tables import Cell, Table, figure
+from codeclm.corpus import Utterance, read_audio
+from codeclm.evaluation import abx, report, stats
+from codeclm.evaluation.items import Results, Row, Task, installed
+from codeclm.evaluation.tables import Cells, Table, figure
 
 COLUMNS = ("part", "kind", "id", "contrast", "error", "recordings", "voices")
-RECORDINGS, SOUND = "recordings", " sound"
 NOTES = (
     "cells: ABX error in %, mean over pairs [95 % bootstrap interval over pairs, 5,000 draws, "
     "seeded]; 50 is chance",
@@ -45,74 +44,61 @@ NOTES = (
     "recordings, sound: 100 log-mel bands, 100 frames a second",
 )
 Look = Callable[[Utterance], abx.Frames]
-Task = tuple[Key, Callable[[], Row]]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is measured.
+@torch.inference_mode()
+def run(
+    codecs: Sequence[str], pairs_list: Path, audio: Path, out: Path, sound: bool = False
+) -> str:
+    """Measures what is missing and returns the summary.
 
-    Attributes:
+    Args:
         codecs: as `load_codec` takes them, and names of Opus.
-        pairs: the list.
+        pairs_list: the list of pairs.
         audio: manifest of the recordings, or the folder that holds `manifest.jsonl`: `text` is the
             word, `speaker` the voice.
         out: folder for the results.
         sound: whether the codecs' sound is looked at too, which takes longer than their tokens.
-    """
-
-    codecs: tuple[str, ...]
-    pairs: Path
-    audio: Path
-    out: Path
-    sound: bool = False
-
-
-@torch.inference_mode()
-def run(plan: Plan, progress: Callable[[list[Task]], Any] = lambda tasks: tasks) -> str:
-    """Measures what is missing and returns the summary.
 
     Raises:
         ValueError: no such codec, list or recordings, or the folder holds another run; Opus
             without its sound.
     """
-    pairs = read_pairs(plan.pairs)
-    folder = plan.audio / "manifest.jsonl" if plan.audio.is_dir() else plan.audio
-    spoken: dict[tuple[str, str], list[Utterance]] = {}
-    for utterance in read_manifest(folder):
-        spoken.setdefault((utterance.language, utterance.text), []).append(utterance)
-    looks: dict[str, Look] = {RECORDINGS: look_at_recording}
-    made_with: dict[str, Any] = {"pairs": plan.pairs.name, **study.installed("torch", "numpy")}
-    for name in plan.codecs:
-        if name in YARDSTICKS and not plan.sound:
+    pairs, spoken = read_pairs(pairs_list), defaultdict(list)
+    for utterance in read_words(audio):
+        spoken[utterance.language, utterance.text].append(utterance)
+    looks: dict[str, Look] = {"recordings": look_at_recording}
+    made_with: dict[str, Any] = {"pairs": pairs_list.name, **installed("torch", "numpy")}
+    for name in codecs:
+        if name in YARDSTICKS and not sound:
             raise ValueError(f"{name} has no tokens: ask for its sound, or leave it out")
-        found, made_with[f"codec {name}"] = looks_of(name)
-        looks |= {k: look for k, look in found.items() if plan.sound or not k.endswith(SOUND)}
+        system = systems.load(name)
+        label = made_with[f"codec {name}"] = system.codec.spec.name if system.codec else name
+        if sound:
+            looks[f"{label} sound"] = partial(look_at_sound, system)
+        if system.codec:
+            made_with[f"codec {name}"] += f" {system.facts['fingerprint']}"
+            looks |= {f"{label} {what}": look for what, look in looks_at_tokens(system.codec)}
     tasks: list[Task] = [
-        ((pair.language, kind, f"{pair.contrast}: {pair.a} {pair.b}"), partial(measure, look, a, b))
+        ((pair.language, kind, f"{pair.contrast}: {pair.a} {pair.b}"), partial(measure, *task))
         for kind, look in looks.items()
         for pair in pairs
-        if (a := spoken.get((pair.language, pair.a))) and (b := spoken.get((pair.language, pair.b)))
+        if (a := spoken[pair.language, pair.a]) and (b := spoken[pair.language, pair.b])
+        for task in [(pair.contrast, look, a, b)]
     ]
     if not tasks:
         raise ValueError(
-            f"{folder} has no recordings of both words of any pair of {plan.pairs}: `text` has to "
-            "be the word as the list writes it, `language` its code"
+            f"{audio} has no recordings of both words of any pair of {pairs_list}: `text` has "
+            "to be the word as the list writes it, `language` its code"
         )
-    contrasts = {f"{p.contrast}: {p.a} {p.b}": p.contrast for p in pairs}
-    with Results(plan.out, made_with, COLUMNS) as results:
-        missing = [task for task in tasks if task[0] not in results.rows]
-        for (language, kind, item), work in progress(missing):
-            row = {"part": language, "kind": kind, "id": item, "contrast": contrasts[item]}
-            results.add(row | work())
-    done = [results.rows[key] for key, _ in tasks]
-    heard = {(row["part"], row["id"]) for row in done}
-    silent = len(pairs) - len(heard)
-    notes = [*NOTES, f"pairs without recordings: {silent}"] if silent else list(NOTES)
-    return study.write_summary(plan.out, tables(done, pairs), results.facts, notes)
+    results = Results(out, made_with, COLUMNS)
+    done = results.complete(tasks)
+    silent = len(pairs) - len({(row["part"], row["id"]) for row in done})
+    notes = [*NOTES, *([f"pairs without recordings: {silent}"] if silent else [])]
+    return report.summary(out, tables(done, pairs), results.facts, notes)
 
 
-def measure(look: Look, a: list[Utterance], b: list[Utterance]) -> Row:
+def measure(contrast: str, look: Look, a: list[Utterance], b: list[Utterance]) -> Row:
     """The ABX error of a pair, from the recordings of its two words."""
     recordings = [*a, *b]
     frames = [seen(look, u) for u in recordings]
@@ -120,7 +106,7 @@ def measure(look: Look, a: list[Utterance], b: list[Utterance]) -> Row:
     voices = [u.speaker for u in recordings]
     error = abx.error(abx.distances(frames, alike), [u.text for u in recordings], voices)
     count = {"recordings": len(recordings), "voices": len(set(voices))}
-    return {"error": error} | count
+    return {"contrast": contrast, "error": error} | count
 
 
 @lru_cache(maxsize=5000)
@@ -137,67 +123,34 @@ def look_at_recording(utterance: Utterance) -> abx.Frames:
     return log_mel(read_audio(utterance, SAMPLE_RATE))[0].numpy()
 
 
-def looks_of(name: str) -> tuple[dict[str, Look], str]:
-    """The looks at a codec, by kind, and what identifies it."""
-    if name in YARDSTICKS:
-        opus = Opus(name, YARDSTICKS[name])
-        return {name + SOUND: partial(look_at_sound, opus.roundtrip, SAMPLE_RATE)}, name
-    codec = load_codec(name)
-    spec, tokens = codec.spec, Tokens(codec)
-    looks: dict[str, Look] = {
-        spec.name + SOUND: partial(
-            look_at_sound, lambda wav: codec.decode(codec.encode(wav)), spec.sample_rate
-        )
-    }
-    if spec.latent_dims:
-        looks[f"{spec.name} tokens"] = tokens.latents
-    else:
-        for what, first in {"tokens": len(spec.streams), "codebook 0": 1}.items():
-            sample = torch.zeros(len(spec.streams), 1, dtype=torch.int64)
-            if vectors(codec, sample, first) is not None:
-                looks[f"{spec.name} {what}"] = partial(tokens.vectors, first)
-            looks[f"{spec.name} {what} as symbols"] = partial(tokens.symbols, first)
-    return looks, f"{spec.name} {study.sound_fingerprint(codec)}"
-
-
-def look_at_sound(
-    through: Callable[[Tensor], Tensor], rate: int, utterance: Utterance
-) -> abx.Frames:
+def look_at_sound(system: systems.System, utterance: Utterance) -> abx.Frames:
     """Log-mels [frames, 100] of what a codec makes of a recording."""
-    from codeclm.audio import resample
-
-    wav = read_audio(utterance, rate)
-    heard = resample(through(wav[None])[0, :, : wav.shape[1]], rate, SAMPLE_RATE)
-    return log_mel(heard)[0].numpy()
+    heard = system.through(read_audio(utterance, system.sample_rate)).wav
+    return log_mel(resample(heard, system.sample_rate, SAMPLE_RATE))[0].numpy()
 
 
-class Tokens:
-    """The tokens of recordings; each is encoded once."""
+def looks_at_tokens(codec: Codec) -> Iterator[tuple[str, Look]]:
+    """The looks at tokens: latents or vectors [T, D], or codes [T, K]. Each is encoded once."""
 
-    def __init__(self, codec: Any) -> None:
-        self.codec = codec
-        self.kept: dict[str, Tensor] = {}
+    @cache
+    def tokens(utterance: Utterance) -> Tensor:
+        return codec.encode(read_audio(utterance, codec.spec.sample_rate)[None])[0]
 
-    def tokens(self, utterance: Utterance) -> Tensor:
-        """Codes [K, T] or latents [T, D]."""
-        if utterance.id not in self.kept:
-            wav = read_audio(utterance, self.codec.spec.sample_rate)
-            self.kept[utterance.id] = self.codec.encode(wav[None])[0]
-        return self.kept[utterance.id]
-
-    def latents(self, utterance: Utterance) -> abx.Frames:
-        """[T, D] of a continuous codec."""
-        return self.tokens(utterance).numpy()
-
-    def vectors(self, first: int, utterance: Utterance) -> abx.Frames:
-        """[T, D], what the first codebooks stand for."""
-        found = vectors(self.codec, self.tokens(utterance), first)
+    def stood_for(first: int, utterance: Utterance) -> abx.Frames:
+        found = vectors(codec, tokens(utterance), first)
         assert found is not None
         return found.numpy()
 
-    def symbols(self, first: int, utterance: Utterance) -> abx.Frames:
-        """[T, `first`] codes."""
-        return self.tokens(utterance)[:first].T.numpy()
+    def symbols(first: int, utterance: Utterance) -> abx.Frames:
+        return tokens(utterance)[:first].T.numpy()
+
+    count = len(codec.spec.streams)
+    if not count:
+        yield "tokens", lambda utterance: tokens(utterance).numpy()
+    for what, first in {"tokens": count, "codebook 0": 1}.items() if count else ():
+        if vectors(codec, torch.zeros(count, 1, dtype=torch.int64), first) is not None:
+            yield what, partial(stood_for, first)
+        yield f"{what} as symbols", partial(symbols, first)
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -207,11 +160,11 @@ def tables(done: list[Row], pairs: list[Pair]) -> Iterator[Table]:
     """One a language: looks by contrast, and all contrasts together."""
     for language in dict.fromkeys(pair.language for pair in pairs):
         own = [row for row in done if row["part"] == language and row["error"] not in (None, "")]
-        table: dict[str, dict[str, Cell]] = {}
-        for row in own:
-            table.setdefault(row["kind"], {})
-        for kind, cells in table.items():
-            for contrast in (*dict.fromkeys(row["contrast"] for row in own), "all"):
+        contrasts = (*dict.fromkeys(row["contrast"] for row in own), "all")
+        table: dict[str, Cells] = {}
+        for kind in dict.fromkeys(row["kind"] for row in own):
+            cells = table[kind] = {}
+            for contrast in contrasts:
                 errors = [
                     float(row["error"])
                     for row in own

@@ -1,14 +1,20 @@
-"""Parts of a codec's tokens: filled with noise, or exchanged for those of another sound.
+"""The tokens of a codec taken apart: what its parts carry, and what its codes stand for.
 
 A part is some rows of the token matrix [rows, T]: a stream of codes, or some dimensions of latents.
 What is lost when a part is noise is what it carried.
 """
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from codeclm.codecs.base import Codec, CodecSpec
+from codeclm.codecs.house.bottlenecks.rvq import RVQ, ResidualStack
+from codeclm.codecs.house.bottlenecks.semantic import SemanticRVQ
 from codeclm.codecs.house.bottlenecks.vae import VAE
+from codeclm.codecs.levels import code_to_levels, level_to_point
 
 
 def parts(codec: Codec, latents: Tensor | None = None, groups: int = 8) -> dict[str, list[int]]:
@@ -25,19 +31,21 @@ def parts(codec: Codec, latents: Tensor | None = None, groups: int = 8) -> dict[
     if codec.spec.streams:
         return {str(k): [k] for k in range(codec.spec.rows)}
     assert latents is not None, "dimensions are sorted by their variance: give latents"
-    order = (latents.var(dim=1) * _divided_by(codec, latents)).argsort(descending=True).tolist()
+    order = (latents.var(dim=1) * divided_by(codec, latents)).argsort(descending=True).tolist()
     count = min(groups, len(order))
-    ends = [len(order) * (group + 1) // count for group in range(count)]
-    return {
-        f"dims {begin + 1}-{end}": sorted(order[begin:end])
-        for begin, end in zip([0, *ends[:-1]], ends, strict=True)
-    }
+    ends = [len(order) * group // count for group in range(count + 1)]
+    return {f"dims {begin + 1}-{end}": sorted(order[begin:end]) for begin, end in pairwise(ends)}
 
 
-def _divided_by(codec: Codec, like: Tensor) -> Tensor:
-    """What the codec itself divides the variances by, [D]: house latents leave it with 1 each."""
-    bottleneck = getattr(getattr(codec, "autoencoder", None), "bottleneck", None)
-    return bottleneck.variance if isinstance(bottleneck, VAE) else like.new_ones(len(like))
+def divided_by(codec: Codec, latents: Tensor) -> Tensor:
+    """What the codec itself divides the variances of `latents` [D, T] by, [D]."""
+    bottleneck = _bottleneck(codec)
+    return bottleneck.variance if isinstance(bottleneck, VAE) else latents.new_ones(len(latents))
+
+
+def _bottleneck(codec: Codec) -> Any:
+    """Of a house codec; None of others."""
+    return getattr(getattr(codec, "autoencoder", None), "bottleneck", None)
 
 
 def corrupt(
@@ -66,3 +74,42 @@ def swap(first: Tensor, rest: Tensor, rows: list[int]) -> Tensor:
     mixed = rest[:, :frames].clone()
     mixed[rows] = first[rows, :frames]
     return mixed
+
+
+READ = {  # adapters of published codecs: codes [B, k, T] to [B, D, T]
+    "Encodec": lambda codec, codes: codec.model.quantizer.decode(codes.transpose(0, 1)),
+    "Mimi": lambda codec, codes: codec.model.quantizer.decode(codes),
+    "Dac": lambda codec, codes: codec.model.quantizer.from_codes(codes)[0],
+}
+
+
+def vectors(codec: Codec, codes: Tensor, first: int) -> Tensor | None:
+    """The vectors [T, D] that the decoder reads for the first streams of `codes` [K, T].
+
+    FSQ codes are points of their grid; residual codes the sum of their codebooks' vectors, for the
+    house codecs, EnCodec, Mimi and DAC. None: this codec's are not at hand, and its codes are
+    symbols that are alike or not.
+    """
+    streams = codec.spec.streams[:first]
+    if all(stream.levels for stream in streams):
+        points = [
+            level_to_point(code_to_levels(row, stream.levels), stream.levels)
+            for row, stream in zip(codes, streams, strict=False)
+        ]
+        return torch.cat(points, dim=1)
+    codes = codes[None, :first]
+    bottleneck = _bottleneck(codec)
+    if isinstance(bottleneck, RVQ):
+        return _residual(bottleneck.stack, codes)
+    if isinstance(bottleneck, SemanticRVQ):
+        words = bottleneck.semantic.decode(codes[:, 0])[0]
+        return words + _residual(bottleneck.acoustic, codes[:, 1:]) if first > 1 else words
+    read = READ.get(type(codec).__name__)
+    return read(codec, codes)[0].T if read else None
+
+
+def _residual(stack: ResidualStack, codes: Tensor) -> Tensor:
+    """The sum of the first stages, [T, D], for as many codes [1, k, T] as there are."""
+    stages: Any = stack.stages
+    frames = [stage.decode(row) for stage, row in zip(stages, codes.unbind(1), strict=False)]
+    return torch.stack(frames).sum(dim=0)[0]

@@ -123,9 +123,7 @@ def bits(c: Candidate) -> str:
 
 def local(c: Candidate, ask: Ask) -> tuple[float, str]:
     """A frame that is replaced should change no frames before it."""
-    points = steps(c.lookahead_ms, (0, 2), (50, 2), (250, 1), (1500, 0)) or (
-        -3 if c.lookahead_ms > 1500 else 0
-    )
+    points = -3 if c.lookahead_ms > 1500 else steps(c.lookahead_ms, (50, 2), (250, 1))
     return points, f"an edit is felt {c.lookahead_ms:.0f} ms before itself"
 
 
@@ -183,34 +181,17 @@ class Task:
 
 
 SPEECH = (has_tokens, made_for("speech"), in_time)
+SPOKEN = (sounds_good, understood, grown_up, knows_language)
 TASKS = {
     "tts": Task(
         "text to speech by a language model: few steps, words that survive",
         SPEECH,
-        (
-            few_frames,
-            few_codes,
-            words_first,
-            at_once,
-            sounds_good,
-            understood,
-            grown_up,
-            knows_language,
-        ),
+        (few_frames, few_codes, words_first, at_once, *SPOKEN),
     ),
     "duplex": Task(
         "streaming, full duplex conversation: short waits and few steps",
         SPEECH,
-        (
-            quick,
-            few_frames,
-            few_codes,
-            words_first,
-            sounds_good,
-            understood,
-            grown_up,
-            knows_language,
-        ),
+        (quick, few_frames, few_codes, words_first, *SPOKEN),
         latency_ms=100,
     ),
     "music": Task(
@@ -231,7 +212,7 @@ TASKS = {
     "editing": Task(
         "editing speech in place: what is replaced stays where it is",
         SPEECH,
-        (local, at_once, sounds_good, understood, grown_up, knows_language),
+        (local, at_once, *SPOKEN),
     ),
     "compression": Task(
         "plain compression of speech: few bits, nothing to be learnt",

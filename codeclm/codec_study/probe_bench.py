@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codeclm.codec_study.parts import parts
+from codeclm.codec_study.samples import held_out, lasting
 from codeclm.codecs import load_codec
 from codeclm.corpus import Utterance, read_audio, read_manifest
 from codeclm.evaluation import asr, pitch, speaker
 from codeclm.evaluation.items import RATE, at_16k, shuffled
 
-SHORTEST, LONGEST = 1.5, 8.0  # seconds of the clips that are taken
+SECONDS = (1.5, 8.0)  # of the clips that are taken
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,12 @@ class Bench:
         self.codec: Any = load_codec(plan.codec)
         self.spec = self.codec.spec
         utterances = read_manifest(plan.data)
-        held_out = [u for u in utterances if u.split != "train"] or utterances
         self.train = shuffled((u for u in utterances if u.split == "train"), plan.seed)
-        self.held_out = held_out
+        self.held_out = held_out(utterances)
         self.recognizer = asr.load_asr(plan.recognizer)
         self.matrices: dict[str, Tensor] = {}
-        self.chosen: list[Utterance] = []
-        for utterance in shuffled(held_out, plan.seed):
-            seconds = seconds_of(utterance)
-            if SHORTEST <= seconds <= LONGEST:
-                self.chosen.append(utterance)
-            if len(self.chosen) == max(plan.items, 4 * plan.swaps):
-                break
-        if not self.chosen:
-            raise ValueError(
-                f"{plan.data} has no recording of {SHORTEST} to {LONGEST} seconds to probe with"
-            )
+        count = max(plan.items, 4 * plan.swaps)
+        self.chosen = lasting(SECONDS, utterances, plan.data, count, plan.seed)
         latents = [self.matrix(u) for u in self.chosen] if self.spec.latent_dims else []
         self.latents = torch.cat(latents, dim=1) if latents else None
         self.parts = parts(self.codec, self.latents)
@@ -90,12 +81,6 @@ class Bench:
         """The text that is heard, then the errors by what each of the utterances says."""
         text = self.recognizer.transcribe(heard, said[0].language)
         return [text, *(asr.word_errors(u.text, text, u.language, accents=False) for u in said)]
-
-
-@cache
-def seconds_of(utterance: Utterance) -> float:
-    """How long a recording is."""
-    return read_audio(utterance, RATE).shape[1] / RATE
 
 
 @cache

@@ -1,17 +1,50 @@
-"""The few items of a bench that are kept to listen to: sound and picture beside each other."""
+"""The recordings that studies take, and the few that are kept, as sound and as picture."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from codeclm.codec_study import scores
 from codeclm.codecs.published.opus import Opus
-from codeclm.corpus import Utterance
+from codeclm.corpus import Utterance, read_audio
 from codeclm.evaluation import spectrogram
-from codeclm.evaluation.items import base
+from codeclm.evaluation.items import RATE, base, shuffled
 
 KEPT = Opus("page", 32_000)  # small, and far better than what is compared
+
+
+def lasting(
+    seconds: tuple[float, float],
+    utterances: Sequence[Utterance],
+    manifest: Path,
+    count: int,
+    seed: int,
+) -> list[Utterance]:
+    """The first recordings of a length, in an order by the seed, that are not for training.
+
+    Raises:
+        ValueError: the manifest, whose utterances these are, has none.
+    """
+    shortest, longest = seconds
+    fit = (u for u in shuffled(held_out(utterances), seed) if shortest <= seconds_of(u) <= longest)
+    chosen = list(itertools.islice(fit, count))
+    if not chosen:
+        raise ValueError(f"{manifest} has no recording of {shortest} to {longest} seconds")
+    return chosen
+
+
+def held_out(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
+    """Those that are not for training, if there are such."""
+    return [u for u in utterances if u.split != "train"] or utterances
+
+
+@cache
+def seconds_of(utterance: Utterance) -> float:
+    """How long a recording is."""
+    return read_audio(utterance, RATE).shape[1] / RATE
 
 
 def choose(chosen: Mapping[str, Sequence[Utterance]]) -> list[tuple[str, str]]:

@@ -7,8 +7,6 @@ second) leaves that one cell empty. Words and phonemes are compared in `hear`.
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +16,7 @@ from torch import Tensor
 from codeclm.audio import resample
 from codeclm.corpus import Utterance
 from codeclm.evaluation import asr, audio_metrics, phonemes, pitch, speaker, trust
-from codeclm.evaluation.items import RATE, Row
+from codeclm.evaluation.items import RATE, Row, installed
 
 COMMON = 24_000  # Hz at which spectra are compared, whatever the rate of the codec
 
@@ -64,7 +62,6 @@ class Measure(NamedTuple):
         decimals: printed.
         variant: which definition, at which rate.
         package: what takes it, as pip knows it; "" for what is computed here.
-        module: the same as Python knows it.
         take: from the original and the sound.
     """
 
@@ -72,55 +69,32 @@ class Measure(NamedTuple):
     decimals: int
     variant: str
     package: str
-    module: str
     take: Callable[[Sound, Sound], float | None]
 
 
 MEASURES = {
-    "pesq_wb": Measure(
-        *("PESQ-WB", 2, "ITU-T P.862.2, 16 kHz, 1.0 to 4.64", "pesq", "pesq"),
-        lambda a, b: audio_metrics.pesq_wb(a.low, b.low),
-    ),
-    "stoi": Measure(
-        *("STOI", 3, "Taal et al. 2011, 16 kHz in, 0 to 1", "pystoi", "pystoi"),
-        lambda a, b: audio_metrics.stoi(a.low, b.low, RATE),
-    ),
-    "estoi": Measure(
-        *("ESTOI", 3, "Jensen and Taal 2016, extended STOI", "pystoi", "pystoi"),
-        lambda a, b: audio_metrics.stoi(a.low, b.low, RATE, extended=True),
-    ),
-    "visqol": Measure(
-        *("ViSQOL", 2, "v3, speech mode, lattice mapping, 16 kHz", "visqol-python", "visqol"),
-        lambda a, b: audio_metrics.visqol_speech(a.low, b.low),
-    ),
-    "mel_db": Measure(
-        *("mel distance, dB", 2, "80 bands, mean absolute difference, at 24 kHz", "", ""),
-        lambda a, b: audio_metrics.mel_distance(a.full, b.full, COMMON),
-    ),
-    "si_sdr": Measure(
-        *("SI-SDR, dB", 1, "at 24 kHz: of the waveform, not of what is heard", "", ""),
-        lambda a, b: audio_metrics.si_sdr(a.full, b.full),
-    ),
-    "similarity": Measure(
-        *("voice", 3, "cosine of GE2E embeddings to the recording", "resemblyzer", "resemblyzer"),
-        lambda a, b: speaker.cosine(a.voice, b.voice),
-    ),
-    "voicing": Measure(
-        *("voicing error, %", 1, "SwiftF0: frames voiced in one only", "swift-f0", "swift_f0"),
-        lambda a, b: 100 * pitch.pitch_error(a.pitch, b.pitch).voicing,
-    ),
-    "gross": Measure(
-        *("gross pitch error, %", 1, "SwiftF0: more than 20 % off", "swift-f0", "swift_f0"),
-        lambda a, b: _percent(pitch.pitch_error(a.pitch, b.pitch).gross),
-    ),
-    "cents": Measure(
-        *("F0 RMSE, cents", 0, "SwiftF0: of the frames that are not gross", "swift-f0", "swift_f0"),
-        lambda a, b: pitch.pitch_error(a.pitch, b.pitch).cents,
-    ),
-    "dnsmos": Measure(
-        *("DNSMOS", 2, "P.835 OVRL, no reference, 16 kHz", "speechmos", "speechmos"),
-        lambda a, b: audio_metrics.dnsmos(b.low),
-    ),
+    "pesq_wb": Measure("PESQ-WB", 2, "ITU-T P.862.2, 16 kHz, 1.0 to 4.64", "pesq",
+        lambda a, b: audio_metrics.pesq_wb(a.low, b.low)),
+    "stoi": Measure("STOI", 3, "Taal et al. 2011, 16 kHz in, 0 to 1", "pystoi",
+        lambda a, b: audio_metrics.stoi(a.low, b.low, RATE)),
+    "estoi": Measure("ESTOI", 3, "Jensen and Taal 2016, extended STOI", "pystoi",
+        lambda a, b: audio_metrics.stoi(a.low, b.low, RATE, extended=True)),
+    "visqol": Measure("ViSQOL", 2, "v3, speech mode, lattice mapping, 16 kHz", "visqol-python",
+        lambda a, b: audio_metrics.visqol_speech(a.low, b.low)),
+    "mel_db": Measure("mel distance, dB", 2, "80 bands, mean absolute difference, at 24 kHz", "",
+        lambda a, b: audio_metrics.mel_distance(a.full, b.full, COMMON)),
+    "si_sdr": Measure("SI-SDR, dB", 1, "at 24 kHz: of the waveform, not of what is heard", "",
+        lambda a, b: audio_metrics.si_sdr(a.full, b.full)),
+    "similarity": Measure("voice", 3, "cosine of GE2E embeddings to the recording", "resemblyzer",
+        lambda a, b: speaker.cosine(a.voice, b.voice)),
+    "voicing": Measure("voicing error, %", 1, "SwiftF0: frames voiced in one only", "swift-f0",
+        lambda a, b: 100 * pitch.pitch_error(a.pitch, b.pitch).voicing),
+    "gross": Measure("gross pitch error, %", 1, "SwiftF0: more than 20 % off", "swift-f0",
+        lambda a, b: _percent(pitch.pitch_error(a.pitch, b.pitch).gross)),
+    "cents": Measure("F0 RMSE, cents", 0, "SwiftF0: of the frames that are not gross", "swift-f0",
+        lambda a, b: pitch.pitch_error(a.pitch, b.pitch).cents),
+    "dnsmos": Measure("DNSMOS", 2, "P.835 OVRL, no reference, 16 kHz", "speechmos",
+        lambda a, b: audio_metrics.dnsmos(b.low)),
 }  # fmt: skip
 ALONE = ("dnsmos",)  # taken of recordings too
 QUICK = ("pesq_wb", "stoi", "similarity", "voicing")  # of a codec with its first codebooks alone
@@ -132,22 +106,16 @@ HEARD = (
 
 def at_hand() -> tuple[list[str], list[str]]:
     """The measures that can be taken here, and packages that others would need."""
-    there = [name for name, m in MEASURES.items() if not m.module or find_spec(m.module)]
-    lacking = {m.package for name, m in MEASURES.items() if name not in there}
-    return there, sorted(lacking)
+    there = versions()
+    packages = {m.package for m in MEASURES.values() if m.package}
+    lacking = sorted(name for name in packages if not there[f"package {name}"])
+    return [name for name, m in MEASURES.items() if m.package not in lacking], lacking
 
 
 def versions() -> dict[str, str | None]:
-    """Of every package that judges; None for one that is not installed."""
+    """Of every package that judges."""
     packages = {m.package for m in MEASURES.values() if m.package}
-    return {name: _version(name) for name in sorted({*packages, "jiwer", "torch", "numpy"})}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return installed(*sorted({*packages, "jiwer", "torch", "numpy"}))
 
 
 def _percent(share: float | None) -> float | None:

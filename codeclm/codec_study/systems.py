@@ -15,11 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-import codeclm
 from codeclm import checkpoint
-from codeclm.codecs import PUBLISHED, YARDSTICKS, Codec, CodecSpec
-from codeclm.codecs.house.bottlenecks.vae import VAE
-from codeclm.codecs.house.codec import HouseCodec
+from codeclm.codecs import PUBLISHED, YARDSTICKS, Codec, load_codec
 from codeclm.codecs.published.opus import Opus, bits
 
 _FIRST = re.compile(r"(?P<name>.+?):(?P<count>\d+)")
@@ -45,24 +42,39 @@ class Passed(NamedTuple):
 
 @dataclass(frozen=True)
 class System:
-    """One row of a bench, loaded.
+    """A way from sound to sound, loaded.
 
     Attributes:
         facts: what it says about itself, for JSON.
-        through: a recording [1, N] at `sample_rate` to what became of it.
+        encode: [B, 1, N] at `sample_rate` to tokens, or to the files of Opus.
+        decode: the inverse.
+        codec: None: it is Opus.
         sizes: codes of each codebook; empty without any.
-        deviation: of each latent dimension where the tokens have been brought to deviation 1.
     """
 
     name: str
     sample_rate: int
     facts: dict[str, Any]
-    through: Callable[[Tensor], Passed]
+    encode: Callable[[Tensor], Any]
+    decode: Callable[[Any], Tensor]
+    codec: Codec | None = None
     sizes: tuple[int, ...] = ()
-    deviation: Tensor | None = None
+
+    def through(self, wav: Tensor) -> Passed:
+        """What becomes of a recording [1, N] at `sample_rate`."""
+        begin = time.process_time()
+        tokens = self.encode(wav[None])
+        encoded = time.process_time()
+        decoded = self.decode(tokens)[0, :, : wav.shape[1]]
+        done = time.process_time()
+        spent = encoded - begin, done - encoded
+        if self.codec is None:
+            return Passed(decoded, None, float(bits(tokens[0])), *spent)
+        amount = self.facts["bitrate"] * wav.shape[1] / self.sample_rate if self.sizes else None
+        return Passed(decoded, tokens[0], amount, *spent)
 
 
-class Absent(Exception):
+class Absent(ValueError):
     """A known codec that cannot be used here; the message says why."""
 
 
@@ -99,13 +111,12 @@ def load(name: str) -> System:
         return _opus(Opus(name, YARDSTICKS[name]))
     if _published(name):
         try:
-            return _codec(name, codeclm.load_codec(name), None)
+            return _codec(name, load_codec(name), None)
         except (ValueError, ImportError) as error:
             raise Absent(" ".join(str(error).split())) from error
-    first = _FIRST.fullmatch(name)
-    if first:
-        return _codec(name, codeclm.load_codec(first["name"]), int(first["count"]))
-    return _codec(name, codeclm.load_codec(name), None)
+    if first := _FIRST.fullmatch(name):
+        return _codec(name, load_codec(first["name"]), int(first["count"]))
+    return _codec(name, load_codec(name), None)
 
 
 def _published(name: str) -> bool:
@@ -120,7 +131,7 @@ def _prefixes(name: str) -> int:
         known = PUBLISHED[name.partition("@")[0]]
         streams = known.spec.streams if known.fewer and "@" not in name else ()
     else:
-        streams = codeclm.load_codec(name).spec.streams
+        streams = load_codec(name).spec.streams
     return len(streams) if any(stream.depends_on for stream in streams) else 0
 
 
@@ -129,47 +140,27 @@ def _codec(name: str, codec: Codec, first: int | None) -> System:
     if first is not None and not (0 < first <= len(spec.streams)):
         raise ValueError(f"{name}: {spec.name} has {len(spec.streams)} codebooks")
     sizes = tuple(stream.size for stream in spec.streams[:first])
-
-    def through(wav: Tensor) -> Passed:
-        begin = time.process_time()
-        tokens = codec.encode(wav[None])
-        encoded = time.process_time()
-        kept = tokens if first is None else tokens[:, :first]
-        decoded = codec.decode(kept)[0, :, : wav.shape[1]]
-        done = time.process_time()
-        amount = _bitrate(spec, sizes) * wav.shape[1] / spec.sample_rate if sizes else None
-        return Passed(decoded, kept[0], amount, encoded - begin, done - encoded)
-
     facts = {
         "family": spec.family,
         "sample_rate": spec.sample_rate,
         "frame_rate": spec.frame_rate,
         "streams": len(sizes),
         "latent_dims": spec.latent_dims,
-        "bitrate": _bitrate(spec, sizes) if sizes else None,
+        "bitrate": spec.frame_rate * sum(map(math.log2, sizes)) if sizes else None,
         "steps": 10 * spec.frame_rate,
         "steps_flat": 10 * spec.frame_rate * max(1, len(sizes)),
         "latency_ms": spec.latency_ms,
-        "fingerprint": _fingerprint(codec),
+        "fingerprint": fingerprint(codec),
     }
-    deviation = None
-    if isinstance(codec, HouseCodec) and isinstance(codec.autoencoder.bottleneck, VAE):
-        deviation = codec.autoencoder.bottleneck.variance.sqrt()
-    return System(name, spec.sample_rate, facts, through, sizes, deviation)
 
+    def encode(wav: Tensor) -> Tensor:
+        return codec.encode(wav)[:, :first]
 
-def _bitrate(spec: CodecSpec, sizes: tuple[int, ...]) -> float:
-    return spec.frame_rate * sum(math.log2(size) for size in sizes)
+    return System(name, spec.sample_rate, facts, encode, codec.decode, codec, sizes)
 
 
 def _opus(opus: Opus) -> System:
-    def through(wav: Tensor) -> Passed:
-        begin = time.process_time()
-        files = opus.encode(wav[None])
-        encoded = time.process_time()
-        decoded = opus.decode(files)[0]
-        done = time.process_time()
-        return Passed(decoded, None, float(bits(files[0])), encoded - begin, done - encoded)
+    import soundfile
 
     facts = {
         "family": opus.family,
@@ -181,22 +172,16 @@ def _opus(opus: Opus) -> System:
         "steps": None,
         "steps_flat": None,
         "latency_ms": opus.latency_ms,
-        "fingerprint": _libopus(),
+        "fingerprint": f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}",
     }
-    return System(opus.name, opus.sample_rate, facts, through)
+    return System(opus.name, opus.sample_rate, facts, opus.encode, opus.decode)
 
 
-def _libopus() -> str:
-    import soundfile
-
-    return f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}"
-
-
-def _fingerprint(codec: Codec) -> str:
+@torch.no_grad()
+def fingerprint(codec: Codec) -> str:
     """Of all weights, those that only make sound too; the spec's own is of the tokens."""
     weights: dict[str, Tensor] = {}
     for name, part in vars(codec).items():
         if isinstance(part, nn.Module):
             weights |= part.state_dict(prefix=f"{name}.")
-    with torch.no_grad():
-        return checkpoint.fingerprint(weights)
+    return checkpoint.fingerprint(weights)

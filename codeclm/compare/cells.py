@@ -105,6 +105,17 @@ class Training:
         """
         return load_config(TtsTraining, self.config, self.overrides)
 
+    @property
+    def spec(self) -> CodecSpec:
+        """Of the codec that it learns the tokens of."""
+        config = self.load()
+        return prepared_spec(config.data, config.tokens)
+
+    @property
+    def mark(self) -> str:
+        """Fingerprint of the finished model."""
+        return checkpoint.fingerprint(checkpoint.load(self.final).tensors)
+
 
 def trainings(comparison: Comparison, source: Path, out: Path) -> Iterator[Training]:
     """All trainings of a comparison that was read from `source`, in its order."""
@@ -128,27 +139,20 @@ def _plain(value: Any) -> str:
 def obstacle(training: Training) -> str:
     """Why a cell is not legal; empty if it is."""
     try:
-        config = training.load()
-        make_layout(config.model, spec_of(config))
+        make_layout(training.load().model, training.spec)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def spec_of(config: TtsTraining) -> CodecSpec:
-    """Of the codec that a training learns the tokens of."""
-    return prepared_spec(config.data, config.tokens)
-
-
 def stranger(training: Training) -> str:
     """In what a finished model is not that of this training; empty if it is."""
     config, saved = training.load(), checkpoint.load(training.final)
-    spec = CodecSpec.from_dict(saved.meta["codec"])
     other = {
         "model": ModelConfig(**saved.config) != config.model,
         "sampling": Sampling(**saved.meta["sampling"]) != config.sampling,
         "steps": saved.meta["steps"] != config.steps,
-        "codec": spec.fingerprint != spec_of(config).fingerprint,
+        "codec": saved.meta["codec"]["fingerprint"] != training.spec.fingerprint,
     }
     return ", ".join(name for name, differs in other.items() if differs)
 
@@ -176,5 +180,10 @@ def train(training: Training) -> str:
             raise
     if code == 0 and training.final.is_dir():
         return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"exit code {code}: {lines[-1] if lines else 'it printed nothing'}; see {log}"
+    return f"{failure(code, log.read_text(encoding='utf-8', errors='replace'))}; see {log}"
+
+
+def failure(code: int, output: str) -> str:
+    """How a process ended, and what it said at last."""
+    lines = output.strip().splitlines()
+    return f"exit code {code}: {lines[-1] if lines else 'it printed nothing'}"

@@ -5,21 +5,22 @@ many pairs one in twenty would by chance alone, and that is said.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 
 from codeclm.compare.found import Scored
-from codeclm.compare.table import SAID, apart, more_errors, sounding
+from codeclm.compare.table import SAID, apart, more_errors, of, sounding
 from codeclm.evaluation import stats
 from codeclm.evaluation.chart import front
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.stats import Interval
-from codeclm.evaluation.tables import Point, column, rate
+from codeclm.evaluation.tables import Cell, Point, change, pairs, point, rate
 
 
-def word_errors(cell: Scored) -> Interval:
+def word_errors(cell: Scored) -> Cell:
     """WER of seen and unseen voices together, in %."""
-    found = rate([row for row in cell.rows if row["part"] in SAID], "errors", "words")
+    found = rate(of(cell.rows, *SAID), "errors", "words")
     assert found is not None
-    return Interval(**found.value)
+    return found
 
 
 def by_speed(cells: Sequence[Scored]) -> list[Point]:
@@ -33,13 +34,11 @@ def by_operations(cells: Sequence[Scored]) -> list[Point]:
 
 
 def _points(cells: Sequence[Scored], x: Callable[[Scored], float | None]) -> list[Point]:
-    found = []
-    for cell in cells:
-        place = x(cell)
-        if place is not None and cell.rows:
-            errors = word_errors(cell)
-            found.append(Point(cell.name, place, errors.value, errors.low, errors.high))
-    return found
+    return [
+        point(cell.name, place, word_errors(cell))
+        for cell in cells
+        if cell.rows and (place := x(cell)) is not None
+    ]
 
 
 def sentences(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[str]:
@@ -74,30 +73,29 @@ def budget(cells: Sequence[Scored]) -> str:
     )
 
 
+def ranked(cells: Sequence[Scored]) -> list[tuple[Scored, Interval | None]]:
+    """Cells from the fewest word errors on, with how many more they make than the first."""
+    first, *others = sorted(cells, key=lambda cell: word_errors(cell).value["value"])
+    return [(first, None), *((cell, more_errors(cell.rows, first.rows)) for cell in others)]
+
+
 def words(cells: Sequence[Scored]) -> str:
     """Who makes the fewest word errors, who cannot be told from it, and who is behind it."""
-    ranked = sorted(cells, key=lambda cell: word_errors(cell).value)
-    first, others = ranked[0], ranked[1:]
-    against = {cell.name: more_errors(cell.rows, first.rows) for cell in others}
-    level = [name for name, found in against.items() if found and not apart(found)]
-    behind = {name: found for name, found in against.items() if found and apart(found)}
-    text = f"Words: {first.name} makes the fewest errors, {_percent(word_errors(first))}."
-    if level:
-        text += f" These cannot be told from it: {', '.join(level)}."
-    if behind:
-        told = (f"{name} (+{_points_of(found)} points)" for name, found in behind.items())
-        text += f" Behind it: {', '.join(told)}."
-    pairs = len(cells) * (len(cells) - 1) // 2
-    number = sum(
-        apart(found)
-        for i, a in enumerate(cells)
-        for b in cells[:i]
-        if (found := more_errors(a.rows, b.rows)) is not None
-    )
+    (first, _), *others = ranked(cells)
+    level = [cell.name for cell, found in others if found and not apart(found)]
+    behind = [
+        f"{cell.name} (+{_told(found)} points)" for cell, found in others if found and apart(found)
+    ]
+    found = word_errors(first)
+    text = f"Words: {first.name} makes the fewest errors, {found.text} % {found.detail}."
+    text += f" These cannot be told from it: {', '.join(level)}." if level else ""
+    text += f" Behind it: {', '.join(behind)}." if behind else ""
+    differences = [more_errors(a.rows, b.rows) for b, a in combinations(cells, 2)]
+    number = sum(found is not None and apart(found) for found in differences)
     verb = "is" if number == 1 else "are"
     return (
-        f"{text} Of all {pairs} pairs of cells {number} {verb} told apart; "
-        f"by chance alone it would be about {pairs / 20:.1g}."
+        f"{text} Of all {len(differences)} pairs of cells {number} {verb} told apart; "
+        f"by chance alone it would be about {len(differences) / 20:.1g}."
     )
 
 
@@ -107,9 +105,9 @@ def owned(cells: Sequence[Scored]) -> str:
     for cell in cells:
         found = more_errors(cell.rows, cell.ceiling)
         if found and found.low > 0:
-            adds.append(f"{cell.name} (+{_points_of(found)})")
+            adds.append(f"{cell.name} (+{_told(found)})")
         elif found:
-            not_shown.append(f"{cell.name} ({_points_of(found)})")
+            not_shown.append(f"{cell.name} ({_told(found)})")
     text = "What the language model owns, in points of WER over its codec's resynthesis: "
     text += ", ".join(adds) if adds else "nothing that the intervals show"
     return text + (f". Not told from 0: {', '.join(not_shown)}." if not_shown else ".")
@@ -120,16 +118,10 @@ def led(cells: Sequence[Scored]) -> Iterator[str]:
     helped: list[str] = []
     same: list[str] = []
     for cell in cells:
-        guided = [row for row in cell.rows if (row["part"], row["kind"]) == ("diagnosis", "led")]
-        free = {row["id"]: row for row in cell.rows if row["part"] == "sentences"}
-        pairs = [(free[row["id"]], row) for row in guided if row["id"] in free]
-        if not pairs:
-            continue
-        own, truth = zip(*pairs, strict=True)
-        found = stats.ratio_change(
-            column(own, "errors"), column(truth, "errors"), column(own, "words")
-        )
-        (helped if found.low > 0 else same).append(f"{cell.name} ({_points_of(found)})")
+        guided = [row for row in of(cell.rows, "diagnosis") if row["kind"] == "led"]
+        found = change(of(cell.rows, "sentences"), [row | {"part": "sentences"} for row in guided])
+        if found:
+            (helped if found.low > 0 else same).append(f"{cell.name} ({_told(found)})")
     if helped:
         yield (
             "Errors that come of earlier ones, free speech less led speech, in points of WER: "
@@ -141,33 +133,28 @@ def led(cells: Sequence[Scored]) -> Iterator[str]:
 
 def voices(recordings: Sequence[Row], cells: Sequence[Scored]) -> str:
     """Who keeps the voice best."""
-    found = {}
-    for cell in cells:
-        scaled = sounding(cell.rows, recordings).get("similarity, scaled")
-        if scaled is not None:
-            found[cell.name] = Interval(**scaled.value)
-    if not found:
+    cells = [cell for cell in cells if of(cell.rows, "clones")]
+    if not cells:
         return "Voices were not compared."
-    best = max(found, key=lambda name: found[name].value)
-    own = next(cell for cell in cells if cell.name == best)
-    level = [cell.name for cell in cells if cell is not own and not _behind(cell, own)]
-    behind = [cell.name for cell in cells if cell is not own and _behind(cell, own)]
-    nearest = " is the nearest and" if len(found) > 1 else ""
-    text = f"Unseen voices: {best}{nearest} goes {found[best].value:.2f} of the way from another "
-    text += "speaker to the recording."
+    scaled = {c.name: sounding(c.rows, recordings)["similarity, scaled"] for c in cells}
+    best = max(cells, key=lambda cell: scaled[cell.name].value["value"])
+    level: list[str] = []
+    behind: list[str] = []
+    for cell in cells:
+        if cell is not best:
+            (behind if _behind(cell, best) else level).append(cell.name)
+    nearest = " is the nearest and" if len(cells) > 1 else ""
+    text = f"Unseen voices: {best.name}{nearest} goes {scaled[best.name].text} of the way from "
+    text += "another speaker to the recording."
     text += f" Not told from it: {', '.join(level)}." if level else ""
     return text + (f" Behind it: {', '.join(behind)}." if behind else "")
 
 
 def _behind(cell: Scored, best: Scored) -> bool:
     """True when the clones of a cell are surely less like their voices than those of another."""
-    theirs = {row["id"]: row for row in best.rows if row["part"] == "clones"}
-    pairs = [
-        (float(theirs[row["id"]]["similarity"]), float(row["similarity"]))
-        for row in cell.rows
-        if row["part"] == "clones" and row["id"] in theirs
-    ]
-    return bool(pairs) and stats.mean([a - b for a, b in pairs]).low > 0
+    both = pairs(of(cell.rows, "clones"), of(best.rows, "clones"), "similarity")
+    away = [float(theirs["similarity"]) - float(own["similarity"]) for own, theirs in both]
+    return bool(away) and stats.mean(away).low > 0
 
 
 def speeds(cells: Sequence[Scored]) -> Iterator[str]:
@@ -186,34 +173,26 @@ def speeds(cells: Sequence[Scored]) -> Iterator[str]:
 
 def choosing(cells: Sequence[Scored]) -> str:
     """Of those that nobody is shown to beat in words, the quickest and the cheapest to train."""
-    best = min(cells, key=lambda cell: word_errors(cell).value)
-    level = [best]
-    for cell in cells:
-        found = more_errors(cell.rows, best.rows)
-        if cell is not best and found and not apart(found):
-            level.append(cell)
-    if level == [best]:
+    (best, _), *others = ranked(cells)
+    equal = [cell.name for cell, found in others if found and not apart(found)]
+    if not equal:
         return (
             f"For someone choosing: every other cell here makes more word errors than {best.name}; "
             "one that is quicker pays for it in words."
         )
+    level = [best, *(cell for cell in cells if cell.name in equal)]
     cheap = min(level, key=lambda cell: cell.cost.flops)
     text = "For someone choosing: of the cells that nothing here shows to be worse in words "
     text += f"({', '.join(cell.name for cell in level)}), {cheap.name} takes the fewest operations "
     text += "to train"
-    timed = [cell for cell in level if cell.speed]
+    timed = {cell.name: cell.speed.rows[1] for cell in level if cell.speed}
     if timed:
-        speed, first = (
-            min(timed, key=lambda cell: sign * (cell.speed.rows[1][name] if cell.speed else 0))
-            for sign, name in ((-1, "speed"), (1, "first_audio_ms_p50"))
-        )
-        text += f", {speed.name} speaks the quickest, and {first.name} is the first to sound"
+        quick = max(timed, key=lambda name: timed[name]["speed"])
+        first = min(timed, key=lambda name: timed[name]["first_audio_ms_p50"])
+        text += f", {quick} speaks the quickest, and {first} is the first to sound"
     return text + ". Not shown to be worse is not shown to be as good."
 
 
-def _percent(found: Interval) -> str:
-    return f"{found.value:.1f} % [{found.low:.1f}, {found.high:.1f}]"
-
-
-def _points_of(found: Interval) -> str:
+def _told(found: Interval) -> str:
+    """In points."""
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from codeclm.corpus import Utterance
 from codeclm.data_prep.shards import Item
-from codeclm.evaluation.items import Row
-from codeclm.evaluation.speech import Judge, Task
+from codeclm.evaluation.items import Row, Task
+from codeclm.evaluation.speech import Judge
 from codeclm.tts.engine import How
 from codeclm.tts.follow import sounding
 from codeclm.tts.generate import TTS
@@ -24,7 +24,7 @@ from codeclm.tts.network import TorchNetwork
 from codeclm.tts.past import Past
 
 Array = NDArray[Any]
-LED = ("led", "true first", "true rest")  # what `exchanged` gives
+KINDS = ("led", "true first", "true rest")  # what `exchanged` gives
 
 
 def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
@@ -103,7 +103,7 @@ def tasks(
 
     Args:
         pairs: (target, voice) utterances.
-        kinds: `LED` or, of latents, its first.
+        kinds: `KINDS` or, of latents, its first.
         judge: hears what comes of them.
         items: gives the prepared ones by id, once a row needs them.
         load: gives the cell.

@@ -1,6 +1,6 @@
 """Pictures and sounds of a comparison, as parts of its page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -13,23 +13,14 @@ from codeclm.codec_study.scores import COMMON, Sound
 from codeclm.compare import conclusions, token_grid
 from codeclm.compare.found import Found
 from codeclm.corpus import Utterance, read_audio
-from codeclm.evaluation import chart, page
-from codeclm.evaluation.tables import Chart, Point, rate
+from codeclm.evaluation import chart, report
+from codeclm.evaluation.report import Part
+from codeclm.evaluation.tables import Chart, point, rate
 
-STYLE = token_grid.STYLE + (
-    ".curve { fill: none; stroke-width: 1.6 } .front { fill: none; stroke: var(--ink); "
-    "stroke-width: 1.2; stroke-dasharray: 3 3; opacity: .7 }\n"
-    "svg .said text { fill: currentColor; stroke: none } svg .name { fill: var(--ink); "
-    "paint-order: stroke; stroke: var(--card); stroke-width: 3px }\n"
-    ".wide figure, .tokens { overflow-x: auto } .wide svg { min-width: 30rem }\n"
-    ".wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)) }\n"
-    "pre { overflow-x: auto; background: var(--card); padding: .7rem; border-radius: 8px; "
-    "font-size: .8rem } li { max-width: 52rem; margin: .35rem 0 }\n"
-)
 WER = "WER in %, seen and unseen voices together"
 
 
-def costs(found: Found) -> Iterator[str]:
+def costs(found: Found) -> Iterator[Part]:
     """Quality against speed, and against the work of training."""
     scored = found.cells
     codecs = list(dict.fromkeys(cell.cost.spec.name for cell in scored))
@@ -38,33 +29,25 @@ def costs(found: Found) -> Iterator[str]:
         (conclusions.by_speed(scored), "speed of one talk", "x real time", False),
         (conclusions.by_operations(scored), "operations of the training", "10^12 operations", True),
     )
+    rows = [row for row in found.recordings if row["kind"] == "recording"]
+    errors = rate(rows, "errors", "words")
+    across = [point("recordings", None, errors)] if errors else []
     figures = []
     for points, title, unit, lower in kinds:
         if len(points) > 1:
-            drawn = Chart(f"{WER}, against {title}", "%", [*points, *_recordings(found)])
+            drawn = Chart(f"{WER}, against {title}", "%", [*points, *across])
             lines = colours | {"recordings": 4}
             figures.append((chart.scatter(drawn, lines, unit, lower), drawn.title))
     if figures:
-        yield "<h2>Quality against what it costs</h2>"
-        yield (
-            '<p class="note">Lower is better; bars are 95 % intervals. The dashed line joins the '
-            "cells that no other beats in both. The line across is the recordings.</p>"
+        yield report.heading(
+            "Quality against what it costs",
+            "Lower is better; bars are 95 % intervals. The dashed line joins the cells that no "
+            "other beats in both. The line across is the recordings.",
         )
-        yield page.legend({name: i for i, name in enumerate(codecs)})
-        yield _figures(figures)
+        yield report.charts(figures, {name: i for i, name in enumerate(codecs)}, wide=True)
 
 
-def _recordings(found: Found) -> list[Point]:
-    """What is heard wrong in the recordings, as a line across."""
-    rows = [row for row in found.recordings if row["kind"] == "recording"]
-    errors = rate(rows, "errors", "words")
-    if errors is None:
-        return []
-    value, low, high = (errors.value[key] for key in ("value", "low", "high"))
-    return [Point("recordings", None, value, low, high)]
-
-
-def losses(found: Found) -> Iterator[str]:
+def losses(found: Found) -> Iterator[Part]:
     """The curves of the losses on one axis, those of latents on another."""
     figures = []
     names = [each.name for each in found.cells]
@@ -75,50 +58,43 @@ def losses(found: Found) -> Iterator[str]:
         cells = [each for each in found.cells if each.cost.unit == kind]
         lines = {each.name: [(x / 3600, y) for x, y in each.cost.curve] for each in cells}
         if lines:
-            colours = {name: names.index(name) % page.COLOURS for name in lines}
+            colours = {name: names.index(name) % report.COLOURS for name in lines}
             title = f"Loss while training, {unit}, against hours of audio heard"
             figures.append((chart.curves(title, lines, colours, "hours of audio"), title))
     if figures:
-        yield "<h2>Losses while training</h2>"
-        yield _figures(figures)
+        yield report.heading("Losses while training")
+        yield report.charts(figures, wide=True)
 
 
-def _figures(drawn: Sequence[tuple[str, str]]) -> str:
-    inside = (
-        f"<figure>{svg}<figcaption>{escape(title)}</figcaption></figure>" for svg, title in drawn
-    )
-    return f'<div class="charts wide">{"".join(inside)}</div>'
-
-
-def grids(found: Found) -> Iterator[str]:
+def grids(found: Found) -> Iterator[Part]:
     """One utterance in every layout."""
     trainings = [each.training for each in found.cells]
     utterances = token_grid.utterances(trainings) if trainings else {}
     if not utterances:
         return
-    yield "<h2>One utterance in every layout</h2>"
-    yield (
-        f'<p class="note">{token_grid.FRAMES} frames of a test utterance. A column is a step of '
-        "the backbone, a row a slot; a colour is a codebook, stronger is a higher code. Outlines "
-        "are slots whose stream has not begun or is over. What passes fill in stands behind the "
-        "steps, a row a pass. Of latents a row is one, stronger is further from the mean.</p>"
+    yield report.heading(
+        "One utterance in every layout",
+        f"{token_grid.FRAMES} frames of a test utterance. A column is a step of the backbone, a "
+        "row a slot; a colour is a codebook, stronger is a higher code. Outlines are slots whose "
+        "stream has not begun or is over. What passes fill in stands behind the steps, a row a "
+        "pass. Of latents a row is one, stronger is further from the mean.",
     )
     for each in found.cells:
         drawn, steps = token_grid.picture(each.training, utterances[each.cost.spec.name])
         told = f"{each.name}: layout {each.cost.layout}, head {each.cost.head}, {steps} steps"
-        yield f'<h3>{escape(told)}</h3><div class="tokens">{drawn}</div>'
+        yield Part("", f'<h3>{escape(told)}</h3><div class="tokens">{drawn}</div>')
 
 
-def sounds(found: Found, out: Path) -> Iterator[str]:
+def sounds(found: Found, out: Path) -> Iterator[Part]:
     """Two items to listen to, in a seen and in an unseen voice."""
     if not found.cells:
         return
     chosen = [("seen voice", target) for target, _ in found.items.sentences[:1]]
     chosen += [("unseen voice", target) for target, _, _ in found.items.clones[:1]]
-    yield "<h2>Listen and look</h2>"
-    blind = ' To choose without knowing who speaks: <a href="ab.html">in pairs</a>.'
     several = sum(bool(cell.rows) for cell in found.cells) > 1
-    yield f'<p class="note">The same text, voice and seed.{blind if several else ""}</p>'
+    blind = ' To choose without knowing who speaks: <a href="ab.html">in pairs</a>.'
+    same = "The same text, voice and seed."
+    yield report.heading("Listen and look", same + blind if several else same)
     for where, target in chosen:
         told = []
         for name, load in _sources(found, out, target):
@@ -126,8 +102,7 @@ def sounds(found: Found, out: Path) -> Iterator[str]:
             if not path.is_file():
                 samples.keep(out, name, where, target.id, Sound(load(), COMMON))
             told.append((name, "", path))
-        title = f"{where}, {target.id}"
-        yield page.sample(page.Sample(title, target.text, target.language, told))
+        yield report.sample(f"{where}, {target.id}", target.text, target.language, told)
 
 
 def _sources(

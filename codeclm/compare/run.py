@@ -13,8 +13,7 @@ from pathlib import Path
 
 from codeclm.compare import report, speed
 from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
-from codeclm.compare.cost import cost
-from codeclm.compare.found import ILLEGAL, Found, Scored
+from codeclm.compare.found import ILLEGAL, Found, Scored, cost
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
 
@@ -43,17 +42,13 @@ def run(
         ValueError: a setting is wrong, or there is no such cell.
     """
     comparison = load_config(Comparison, config, overrides)
-    missing = set(only) - set(comparison.cells)
-    if missing:
-        raise ValueError(
-            f"no cell {', '.join(sorted(missing))} in {config}; there are "
-            f"{', '.join(comparison.cells)}"
-        )
+    if missing := sorted(set(only) - set(comparison.cells)):
+        known = ", ".join(comparison.cells)
+        raise ValueError(f"no cell {', '.join(missing)} in {config}; there are {known}")
     found = list(trainings(comparison, config, out))
-    absent = {training.name: reason for training in found if (reason := obstacle(training))}
+    absent = {t.name: f"{ILLEGAL}: {reason}" for t in found if (reason := obstacle(t))}
     legal = [training for training in found if training.name not in absent]
     chosen = [training for training in legal if not only or training.cell in only]
-    absent = {name: f"{ILLEGAL}: {reason}" for name, reason in absent.items()}
     for number, training in enumerate(chosen, 1):
         print(f"cell {number} of {len(chosen)}: {training.name}")
         _try(absent, training, partial(train, training))
@@ -72,7 +67,8 @@ def run(
             continue
         _try(absent, training, partial(_score, scorer, training, measure, scored))
         if time and measure and training.name not in absent:
-            _try(absent, training, partial(_time, scorer, training))
+            voice = scorer.out / "voice.wav"
+            _try(absent, training, partial(speed.measure, training, scorer.items, voice))
     cells = [replace(cell, speed=speed.read(cell.training)) for cell in scored]
     command = shlex.join(["codeclm", "compare", str(config), *overrides, "--out", str(out)])
     page = report.write(
@@ -91,14 +87,6 @@ def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Score
         Scored(training, cost(training), (rows or ()) if done else (), ceiling or (), None)
     )
     return "" if done else NOT_YET
-
-
-def _time(scorer: Scorer, training: Training) -> str:
-    """Measures how fast a cell speaks; why that failed, or nothing."""
-    first, voice = scorer.items.sentences[0]
-    texts = [said.text for said, _ in scorer.items.sentences[: speed.TEXTS]]
-    recording = speed.keep_voice(voice, scorer.out / "voice.wav")
-    return speed.measure(training, recording, texts, first.language)
 
 
 def _try(absent: dict[str, str], training: Training, do: Callable[[], str]) -> None:

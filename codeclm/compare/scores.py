@@ -5,27 +5,22 @@ and of each codec once; every cell has rows of its own beside them. Models, code
 tokens are only read where a row is missing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import codeclm
-from codeclm import checkpoint
-from codeclm.codec_study import scores
-from codeclm.codecs import codec_of
+from codeclm.codecs import Codec, codec_of
 from codeclm.compare import diagnose
-from codeclm.compare.cells import Comparison, Training, spec_of
+from codeclm.compare.cells import Comparison, Training
 from codeclm.corpus import read_manifest
 from codeclm.data_prep.shards import Item, prepared_ids, prepared_splits, read_prepared
 from codeclm.evaluation import asr, speech
-from codeclm.evaluation.items import Key, Results, Row
+from codeclm.evaluation.items import Results, Row, Task, installed
 from codeclm.tts.generate import TTS
 
-RECORDINGS = "recordings"
 RATE = 24_000  # of the recordings as they are judged
 QUALITY = "DNSMOS P.835, overall (OVRL), no reference, 16 kHz"
 
@@ -51,21 +46,17 @@ class Scorer:
         self.diagnosed = comparison.diagnosed
         recognizer = asr.load_asr(comparison.asr)
         self.judge = speech.Judge(recognizer)
-        judges = scores.versions()
+        voice, quality = installed("resemblyzer", "speechmos").values()
         self.facts = {
             "asr": recognizer.version,
-            "voice": f"Resemblyzer {judges['resemblyzer']}, cosine of GE2E embeddings",
-            "quality": f"{QUALITY}, speechmos {judges['speechmos']}",
+            "voice": f"Resemblyzer {voice}, cosine of GE2E embeddings",
+            "quality": f"{QUALITY}, speechmos {quality}",
         }
 
     def recordings(self) -> list[Row]:
         """Rows of the recordings themselves."""
-        rows = self._rows(RECORDINGS, {"rate": RATE}, self._of_recordings())
-        assert rows is not None
-        return rows
-
-    def _of_recordings(self) -> Iterable[speech.Task]:
-        return speech.of_recordings(self.items, self.judge, RATE)
+        tasks = speech.of_recordings(self.items, self.judge, RATE)
+        return self._rows("recordings", {"rate": RATE}, tasks) or []
 
     def codec(self, training: Training, measure: bool = True) -> list[Row] | None:
         """Rows of what the codec of a cell makes of the recordings.
@@ -74,12 +65,11 @@ class Scorer:
             training: the cell.
             measure: rows that are missing; otherwise there is None while one is missing.
         """
-        config = training.load()
-        spec = spec_of(config)
+        spec, folder = training.spec, training.load().codec
 
         @cache
-        def load() -> Any:
-            return codec_of(spec, config.codec, f"{training.name} was trained on")
+        def load() -> Codec:
+            return codec_of(spec, folder, f"{training.name} was trained on")
 
         tasks = speech.of_codec(self.items, self.judge, load, self.out / spec.name / "audio")
         return self._rows(spec.name, {"fingerprint": spec.fingerprint}, tasks, measure)
@@ -87,7 +77,6 @@ class Scorer:
     def cell(self, training: Training, measure: bool = True) -> list[Row] | None:
         """Rows of what a trained cell says; arguments as `codec`."""
         config = training.load()
-        mark = checkpoint.fingerprint(checkpoint.load(training.final).tensors)
 
         @cache
         def load() -> TTS:
@@ -102,25 +91,16 @@ class Scorer:
         tasks = [*speech.of_model(self.items, self.judge, load, keep=training.folder / "audio")]
         known = set(prepared_ids(config.data, config.tokens))
         pairs = [p for p in self.items.sentences[: self.diagnosed] if p[0].id in known]
-        kinds = diagnose.LED if spec_of(config).streams else diagnose.LED[:1]
+        kinds = diagnose.KINDS if training.spec.streams else diagnose.KINDS[:1]
         tasks += diagnose.tasks(pairs, kinds, self.judge, items, load)
-        return self._rows(training.name, {"model": mark}, tasks, measure)
+        return self._rows(training.name, {"model": training.mark}, tasks, measure)
 
     def _rows(
-        self, name: str, facts: dict[str, Any], tasks: Iterable[speech.Task], measure: bool = True
+        self, name: str, facts: dict[str, Any], tasks: Iterable[Task], measure: bool = True
     ) -> list[Row] | None:
-        wanted: Sequence[speech.Task] = list(tasks)
         if not measure and not (self.out / name).is_dir():
             return None
-        with Results(self.out / name, self.facts | facts, speech.COLUMNS) as results:
-            missing = [task for task in wanted if task[0] not in results.rows]
-            if missing and not measure:
-                return None
-            for key, take in tqdm(missing, desc=name, unit="item", disable=not missing):
-                results.add(_named(key) | take())
-            return [results.rows[key] for key, _ in wanted]
-
-
-def _named(key: Key) -> Row:
-    part, kind, item = key
-    return {"part": part, "kind": kind, "id": item}
+        results, tasks = Results(self.out / name, self.facts | facts, speech.COLUMNS), list(tasks)
+        if not measure and not all(key in results.rows for key, _ in tasks):
+            return None
+        return results.complete(tasks, name)

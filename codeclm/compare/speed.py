@@ -8,15 +8,14 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeclm import checkpoint
 from codeclm.audio import write
-from codeclm.compare.cells import Training
-from codeclm.corpus import Utterance, read_audio
+from codeclm.compare.cells import Training, failure
+from codeclm.corpus import read_audio
+from codeclm.evaluation.speech import Items
 from codeclm.files import write_text
 
 BATCHES = (1, 8)
@@ -46,27 +45,31 @@ def read(training: Training) -> Speed | None:
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found["model"] != _mark(training):
+    if found["model"] != training.mark:
         return None
     rows = {row["batch"]: row for row in found["rows"]}
     return Speed(found["machine"], found["load"], rows)
 
 
-def measure(training: Training, voice: Path, texts: Sequence[str], language: str) -> str:
+def measure(training: Training, items: Items, voice: Path) -> str:
     """Measures a cell that is not measured; why that failed, or nothing.
 
     Args:
         training: the cell.
-        voice: recording of whom it speaks like.
-        texts: what it says.
-        language: of the texts.
+        items: whose first sentences it says.
+        voice: where the recording is, or is put, that all cells speak like.
     """
     if read(training) is not None:
         return ""
+    first, speaker = items.sentences[0]
+    if not voice.is_file():
+        write(voice, read_audio(speaker, 24_000), 24_000)
     codec = training.load().codec
     arguments = ["--batch", ",".join(map(str, BATCHES)), "--runs", str(RUNS), "--json"]
     arguments += ["--voice", str(voice), *(["--codec", codec] if codec else [])]
-    arguments += ["--language", language, *(part for text in texts for part in ("--text", text))]
+    arguments += ["--language", first.language]
+    for said, _ in items.sentences[:TEXTS]:
+        arguments += ["--text", said.text]
     load = os.getloadavg()[0]
     done = subprocess.run(
         [sys.executable, "-m", "codeclm", "bench", str(training.final), *arguments],
@@ -74,19 +77,11 @@ def measure(training: Training, voice: Path, texts: Sequence[str], language: str
         text=True,
     )
     if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        return f"speed: exit code {done.returncode}: {lines[-1] if lines else 'it printed nothing'}"
-    found = {"machine": machine(), "load": load, "model": _mark(training)}
+        return f"speed: {failure(done.returncode, done.stderr or done.stdout)}"
+    found = {"machine": machine(), "load": load, "model": training.mark}
     text = json.dumps(found | {"rows": json.loads(done.stdout)["rows"]}, indent=1)
     write_text(training.folder / FILE, text + "\n")
     return ""
-
-
-def keep_voice(utterance: Utterance, path: Path) -> Path:
-    """Writes the recording that all cells speak like."""
-    if not path.is_file():
-        write(path, read_audio(utterance, 24_000), 24_000)
-    return path
 
 
 def machine() -> str:
@@ -100,7 +95,3 @@ def machine() -> str:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}"
-
-
-def _mark(training: Training) -> str:
-    return checkpoint.fingerprint(checkpoint.load(training.final).tensors)

@@ -10,20 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codeclm.compare.cells import Training, spec_of
+from codeclm.compare.cells import Training
 from codeclm.data_prep.shards import Item, read_prepared
 from codeclm.tts.cell import make_layout
 
 Array = NDArray[Any]
 FRAMES = 16  # of the utterance that are drawn
 SIZE, SPACE = 9, 2  # of a cell and between two, in pixels
-SHADES = 4
-STYLE = "\n.cells { height: auto; max-width: none !important } .cells path { stroke: none }\n" + (
-    "".join(f".cells .s{i} {{ opacity: {0.25 + 0.25 * i:.2f} }}" for i in range(SHADES))
-    + " .cells .open { fill: none; stroke: var(--line) }"
-    + "".join(f" .cells .c{i} {{ fill: var(--c{i}) }}" for i in range(8))
-    + "\n"
-)
+SHADES = 4  # CSS classes s0 to s3 of the page
 
 
 def utterances(trainings: Sequence[Training]) -> dict[str, Item]:
@@ -33,25 +27,21 @@ def utterances(trainings: Sequence[Training]) -> dict[str, Item]:
     """
     prepared = {}
     for training in trainings:
-        config = training.load()
-        name = spec_of(config).name
+        name = training.spec.name
         if name not in prepared:
+            config = training.load()
             items = read_prepared(config.data, config.tokens).items
             prepared[name] = {i.id: i for i in items if i.split == "test"}
     shared = set.intersection(*(set(found) for found in prepared.values()))
-    long = [i for i in sorted(shared) if _long(next(iter(prepared.values()))[i])]
+    any_codec = next(iter(prepared.values()))
+    long = [i for i in sorted(shared) if any_codec[i].tokens.shape[1] >= 3 * FRAMES]
     return {name: found[long[0]] for name, found in prepared.items()} if long else {}
-
-
-def _long(item: Item) -> bool:
-    return item.tokens.shape[1] >= 3 * FRAMES
 
 
 def picture(training: Training, item: Item) -> tuple[str, int]:
     """The picture as SVG, and the steps that it shows."""
-    config = training.load()
-    spec = spec_of(config)
-    layout = make_layout(config.model, spec)
+    spec = training.spec
+    layout = make_layout(training.load().model, spec)
     middle = item.tokens.shape[1] // 2
     tokens = item.tokens[:, middle : middle + FRAMES]
     slots = layout.pack(tokens[None])[0].numpy()  # [S, C]

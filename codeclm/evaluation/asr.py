@@ -160,12 +160,10 @@ def word_errors(
     reference: str, hypothesis: str, language: str = "en", *, accents: bool = True
 ) -> WordErrors:
     """Compare two texts word by word after `normalize_text`."""
-    jiwer = load_jiwer()
     reference, heard = _both(reference, hypothesis, language, accents)
-    found = jiwer.process_words(reference, heard)
-    return WordErrors(
-        found.substitutions, found.deletions, found.insertions, len(reference.split())
-    )
+    found = load_jiwer().process_words(reference, heard)
+    edits = found.substitutions, found.deletions, found.insertions
+    return WordErrors(*edits, len(reference.split()))
 
 
 def character_errors(
@@ -175,9 +173,8 @@ def character_errors(
 
     Spaces count. Read this instead of word errors where a language is written without spaces.
     """
-    jiwer = load_jiwer()
     reference, heard = _both(reference, hypothesis, language, accents)
-    found = jiwer.process_characters(reference, heard)
+    found = load_jiwer().process_characters(reference, heard)
     return found.substitutions + found.deletions + found.insertions, len(reference)
 
 

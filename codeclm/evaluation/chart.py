@@ -1,17 +1,13 @@
-"""Charts as inline SVG in the page's colours, with intervals.
-
-`svg` draws a measure of codecs against bits a second, `scatter` a measure of anything against what
-it costs, with the Pareto front, and `curves` lines on one pair of axes.
-"""
+"""Charts as inline SVG, with intervals, in the colours of the page (CSS classes c0, c1 ...)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from codeclm.evaluation.tables import Chart, Point
 
-WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 36
 TICKS = (500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
 LETTER, LINE = 6.0, 12.0  # width and height of a label's letters, about
@@ -31,8 +27,8 @@ class Axes:
     x: tuple[float, float]
     y: tuple[float, float]
     log: bool = False
-    width: int = WIDTH
-    height: int = HEIGHT
+    width: int = 460
+    height: int = 300
     right: int = RIGHT
 
     def across(self, value: float) -> float:
@@ -45,6 +41,11 @@ class Axes:
         low, high = self.y
         inside = self.height - TOP - BOTTOM
         return self.height - BOTTOM - (value - low) / (high - low) * inside
+
+    def path(self, points: Iterable[tuple[float, float]], kind: str) -> str:
+        """A line through figures (x, y), with attributes."""
+        places = "L".join(f"{self.across(x):.1f} {self.up(y):.1f}" for x, y in points)
+        return f'<path class="{kind}" d="M{places}"/>'
 
     def frame(self, ticks: Mapping[float, str], unit: str) -> list[str]:
         """Lines of the grid: at the ticks of x, whose unit stands below, and at round y."""
@@ -70,20 +71,19 @@ class Axes:
 
 
 def svg(chart: Chart, colours: Mapping[str, int]) -> str:
-    """The chart; `colours` gives each codec the number of its CSS class."""
+    """A measure of codecs against bits a second; `colours` gives each the number of its class."""
     rated = [point.x for point in chart.points if point.x]
     ends = min(rated, default=1000.0) / 1.3, max(rated, default=8000.0) * 1.3
     axes = Axes(ends, _range(chart.points, zero=chart.unit == "%"), log=True)
     ticks = {float(tick): f"{tick / 1000:g}" for tick in TICKS if ends[0] < tick < ends[1]}
     parts = axes.frame(ticks, "kbit/s")
-    families: dict[str, list[Point]] = {}
+    families: dict[str, list[Point]] = defaultdict(list)
     for point in chart.points:
-        families.setdefault(point.name.partition(":")[0], []).append(point)
+        families[point.name.partition(":")[0]].append(point)
     for name, points in families.items():
-        drawn = [p for p in sorted(points, key=lambda p: p.x or 0) if p.x is not None]
-        marks = [f"{axes.across(p.x):.1f} {axes.up(p.y):.1f}" for p in drawn if p.x]
-        if len(marks) > 1:
-            parts.append(f'<path class="join c{colours.get(name, 0)}" d="M{"L".join(marks)}"/>')
+        line = sorted((p.x, p.y) for p in points if p.x)
+        if len(line) > 1:
+            parts.append(axes.path(line, f"join c{colours.get(name, 0)}"))
         for p in points:
             rate = f"{p.x / 1000:.2f} kbit/s, " if p.x else ""
             parts.append(_mark(p, axes, colours.get(name, 0), rate))
@@ -115,14 +115,13 @@ def scatter(chart: Chart, colours: Mapping[str, int], unit: str, lower: bool = F
         lower: x is good when small; otherwise when large.
     """
     placed = [p for p in chart.points if p.x is not None]
-    known = [p.x for p in placed if p.x]
-    ends = min(known, default=1.0) / 1.35, max(known, default=1.0) * 1.35
+    known = [p.x or 1.0 for p in placed] or [1.0]
+    ends = min(known) / 1.35, max(known) * 1.35
     axes = Axes(ends, _range(chart.points, zero=True), log=True, width=640, height=380)
     parts = axes.frame(_powers(*ends), unit)
     best = front(placed, lower)
     if len(best) > 1:
-        corners = "L".join(f"{axes.across(p.x or 1):.1f} {axes.up(p.y):.1f}" for p in best)
-        parts.append(f'<path class="front" d="M{corners}"/>')
+        parts.append(axes.path(((p.x or 1, p.y) for p in best), "front"))
     for point in chart.points:
         found = f"{point.x:.3g} {unit}, " if point.x else ""
         parts.append(_mark(point, axes, colours.get(point.name, 0), found))
@@ -152,10 +151,8 @@ def curves(
     ends = []
     for number, (name, line) in enumerate(lines.items()):
         shown = [(x, y) for x, y in line if low <= y <= high]
-        path = "L".join(f"{axes.across(x):.1f} {axes.up(y):.1f}" for x, y in shown)
-        dash = ' stroke-dasharray="6 3"' if number >= 8 else ""
         kind = colours.get(name, 0)
-        parts.append(f'<path class="curve c{kind}"{dash} d="M{path}"/>')
+        parts.append(axes.path(shown, f"curve c{kind}{' dashed' if number >= 8 else ''}"))
         ends.append((axes.up(shown[-1][1]), name, kind))
     place = 0.0
     for wanted, name, kind in sorted(ends):

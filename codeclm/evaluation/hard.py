@@ -15,8 +15,7 @@ import csv
 from importlib.resources import files
 
 from codeclm.data_prep.usable import letters
-from codeclm.evaluation import need
-from codeclm.evaluation.asr import normalize_text
+from codeclm.evaluation.asr import load_jiwer, normalize_text
 
 KINDS = ("skip", "early stop", "repeat", "babble", "runaway", "wrong speed", "garbled")
 USUAL, SLOWEST, FASTEST = 14.0, 6.0, 26.0  # letters a second; of the slowest a second more is fine
@@ -32,14 +31,11 @@ def items() -> list[tuple[str, str, str]]:
 
 def failures(text: str, heard: str, seconds: float, language: str = "en") -> list[str]:
     """What went wrong with a text that was spoken in so many seconds, and heard like this."""
-    with need("jiwer", "eval"):
-        import jiwer
-
     wanted, found = (normalize_text(each, language).split() for each in (text, heard))
     if not wanted:
         raise ValueError("the text has no words: nothing to compare with")
     kinds = set()
-    chunks = jiwer.process_words(" ".join(wanted), " ".join(found)).alignments[0]
+    chunks = load_jiwer().process_words(" ".join(wanted), " ".join(found)).alignments[0]
     wrong = 0
     for chunk in chunks:
         missing = chunk.ref_end_idx - chunk.ref_start_idx

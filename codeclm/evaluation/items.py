@@ -1,12 +1,10 @@
-"""What the evaluation scripts share: which items are taken, and a table of them that can go on.
-
-A script measures items one by one, and a row that stands in `items.csv` is not measured again.
-"""
+"""Which items are measured, and a table of them that can go on."""
 
 import csv
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ RATE = 16000  # of every judge
 
 Row = dict[str, Any]
 Key = tuple[str, str, str]
+Task = tuple[Key, Callable[[], Row]]  # a row, and what measures it
 
 
 def shuffled(utterances: Iterable[Utterance], seed: int) -> list[Utterance]:
@@ -39,6 +38,17 @@ def at_16k(wav: Tensor, rate: int) -> NDArray[np.float32]:
     """[1, N] at `rate` to [N] at 16 kHz for the judges."""
     heard: NDArray[np.float32] = resample(wav, rate, RATE)[0].numpy()
     return heard
+
+
+def installed(*packages: str) -> dict[str, str | None]:
+    """Versions of the packages that judge; None where one is missing."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[f"package {package}"] = version(package)
+        except PackageNotFoundError:
+            found[f"package {package}"] = None
+    return found
 
 
 class Results:
@@ -61,9 +71,7 @@ class Results:
         if not text.startswith(header):
             raise ValueError(f"{self.path} has other columns: choose another --out or remove it")
         self.path.write_text(text, encoding="utf-8")
-        self.rows: dict[Key, Row] = {
-            (row["part"], row["kind"], row["id"]): row for row in csv.DictReader(text.splitlines())
-        }
+        self.rows: dict[Key, Row] = {_key(row): row for row in csv.DictReader(text.splitlines())}
 
     def state(self, made_with: Mapping[str, Any]) -> None:
         """Write what rows are made with, before the first of them.
@@ -81,20 +89,29 @@ class Results:
         text = json.dumps(self.facts, indent=2) + "\n"
         (self.folder / "run.json").write_text(text, encoding="utf-8")
 
-    def __enter__(self) -> "Results":
-        self._file = self.path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, self.columns, lineterminator="\n")
-        return self
+    def complete(self, tasks: Iterable[Task], title: str = "measuring") -> list[Row]:
+        """The rows of all tasks, of which those that are missing are measured, with a bar."""
+        from rich.console import Console
+        from rich.progress import track
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        tasks = list(tasks)
+        missing = [task for task in tasks if task[0] not in self.rows]
+        for key, measure in track(
+            missing, title, console=Console(stderr=True), disable=not missing
+        ):
+            self.add(dict(zip(("part", "kind", "id"), key, strict=True)) | measure())
+        return [self.rows[key] for key, _ in tasks]
 
     def add(self, row: Row) -> None:
         """Write one row at once."""
         row = {key: _cell(value) for key, value in row.items()}
-        self._writer.writerow(row)
-        self._file.flush()
-        self.rows[row["part"], row["kind"], row["id"]] = row
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        self.rows[_key(row)] = row
+
+
+def _key(row: Row) -> Key:
+    return row["part"], row["kind"], row["id"]
 
 
 def _cell(value: Any) -> Any:

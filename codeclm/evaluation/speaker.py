@@ -1,7 +1,7 @@
 """Speaker similarity by Resemblyzer (GE2E embeddings, 256 numbers).
 
-A raw cosine means little: two strangers reach 0.5 to 0.7. So a figure is read on the scale between
-two different speakers (0) and two true recordings of one speaker (1): `scaled_similarity`.
+A raw cosine means little: two strangers reach 0.5 to 0.7. So reports also give it on the scale
+between two different speakers (0) and two true recordings of one speaker (1).
 
 Install it without its dependencies, one of which no longer builds:
 `pip install --no-deps resemblyzer && pip install webrtcvad-wheels librosa`.
@@ -36,11 +36,11 @@ def _encoder() -> tuple[Any, Any]:
 def embed(wav: NDArray[np.float32]) -> Embedding:
     """The voice in `wav` [N] (16 kHz mono) as a unit vector [256]; all zeros when nobody speaks."""
     encoder, preprocess = _encoder()
+    speech = np.zeros(0, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not np.any(wav):
-            return np.zeros(256, dtype=np.float32)
-        speech = preprocess(np.asarray(wav, dtype=np.float32), source_sr=SAMPLE_RATE)
+        if np.any(wav):
+            speech = preprocess(np.asarray(wav, dtype=np.float32), source_sr=SAMPLE_RATE)
         if len(speech) == 0:
             return np.zeros(256, dtype=np.float32)
         return np.asarray(encoder.embed_utterance(speech), dtype=np.float32)
@@ -50,13 +50,3 @@ def cosine(a: Embedding, b: Embedding) -> float:
     """Cosine of two embeddings; 0 when one of them is silence."""
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norm if norm else 0.0
-
-
-def scaled_similarity(raw: float, impostor: float, same: float) -> float:
-    """Where `raw` lies between two different speakers (0) and one speaker twice (1)."""
-    if same <= impostor:
-        raise ValueError(
-            f"one speaker twice ({same:.3f}) is no closer than two speakers ({impostor:.3f}): "
-            "the scale is empty, take more or longer recordings"
-        )
-    return (raw - impostor) / (same - impostor)

@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from codeclm.audio import write
+from codeclm.codecs import Codec
 from codeclm.corpus import Utterance, read_audio
 from codeclm.evaluation import asr, audio_metrics, hard, speaker
-from codeclm.evaluation.items import RATE, Key, Row, at_16k, shuffled
+from codeclm.evaluation.items import RATE, Row, Task, at_16k, shuffled
 from codeclm.tts.generate import TTS
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
@@ -31,8 +31,6 @@ COLUMNS = (
     "chars", "failures", "similarity", "dnsmos", "pesq_wb", "stoi", "mel_db", "codec_similarity",
     "audio_seconds", "generation_seconds", "first_audio_ms", "interventions",
 )  # fmt: skip
-
-Task = tuple[Key, Callable[[], Row]]
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,17 @@ class Items:
         seed: int = 0,
     ) -> "Items":
         """The same items for every model."""
-        texts = [(name, text) for name, _, text in hard.items()] if difficult else []
         return cls(
             pick_sentences(utterances, split, sentences, seed),
             pick_clones(utterances, clones, seed) if clones else [],
-            texts,
+            [(name, text) for name, _, text in hard.items()] if difficult else [],
         )
+
+    @property
+    def spoken(self) -> list[tuple[str, Utterance, Utterance]]:
+        """Part, target and voice of all that is recorded."""
+        seen = [("sentences", target, voice) for target, voice in self.sentences]
+        return seen + [("clones", target, voice) for target, voice, _ in self.clones]
 
 
 def pick_sentences(
@@ -136,6 +139,19 @@ class Judge:
         self.recognizer = recognizer
         self._voices: dict[str, speaker.Embedding] = {}
 
+    def all(
+        self,
+        text: str,
+        wav: Tensor,
+        rate: int,
+        language: str,
+        voice: Utterance,
+        rated: bool = True,
+    ) -> Row:
+        """Words, voice and, if it is to be rated, quality of a sound [1, N]."""
+        said = self.words(text, wav, rate, language) | self.voice(wav, voice, rate)
+        return said | (self.quality(wav, rate) if rated else {})
+
     def words(self, text: str, wav: Tensor, rate: int, language: str) -> Row:
         """What is heard in a sound [1, N], the errors in it, and the kinds of failure they are."""
         heard = self.recognizer.transcribe(at_16k(wav, rate), language)
@@ -170,23 +186,21 @@ class Judge:
 def of_recordings(items: Items, judge: Judge, rate: int) -> Iterator[Task]:
     """The recordings, and for each clone somebody else."""
 
-    def row(target: Utterance, voice: Utterance, understood: bool) -> Row:
+    def row(target: Utterance, voice: Utterance) -> Row:
         wav = read_audio(target, rate)
-        alike = judge.voice(wav, voice, rate)
-        if not understood:
-            return alike
-        said = judge.words(target.text, wav, rate, target.language)
-        return said | alike | judge.quality(wav, rate)
+        return judge.all(target.text, wav, rate, target.language, voice)
 
-    for target, voice in items.sentences:
-        yield ("sentences", "recording", target.id), partial(row, target, voice, True)
+    def stranger(other: Utterance, voice: Utterance) -> Row:
+        return judge.voice(read_audio(other, rate), voice, rate)
+
+    for part, target, voice in items.spoken:
+        yield (part, "recording", target.id), partial(row, target, voice)
     for target, voice, other in items.clones:
-        yield ("clones", "recording", target.id), partial(row, target, voice, True)
-        yield ("clones", "impostor", target.id), partial(row, other, voice, False)
+        yield ("clones", "impostor", target.id), partial(stranger, other, voice)
 
 
 def of_codec(
-    items: Items, judge: Judge, load: Callable[[], Any], keep: Path | None = None
+    items: Items, judge: Judge, load: Callable[[], Codec], keep: Path | None = None
 ) -> Iterator[Task]:
     """The recordings after their way through a codec.
 
@@ -204,13 +218,16 @@ def of_codec(
         wav = codec.decode(codec.encode(original[None]))[0, :, : original.shape[1]]
         if keep is not None:
             write(keep / f"{target.id}.wav", wav, rate)
-        said = judge.words(target.text, wav, rate, target.language) | judge.quality(wav, rate)
-        return said | judge.voice(wav, voice, rate) | _fidelity(original, wav, rate)
+        a, b = at_16k(original, rate), at_16k(wav, rate)
+        return judge.all(target.text, wav, rate, target.language, voice) | {
+            "codec_similarity": speaker.cosine(speaker.embed(a), speaker.embed(b)),
+            "pesq_wb": audio_metrics.pesq_wb(a, b),
+            "stoi": audio_metrics.stoi(a, b, RATE),
+            "mel_db": audio_metrics.mel_distance(original[0].numpy(), wav[0].numpy(), rate),
+        }
 
-    for target, voice in items.sentences:
-        yield ("sentences", "codec", target.id), partial(row, target, voice)
-    for target, voice, _ in items.clones:
-        yield ("clones", "codec", target.id), partial(row, target, voice)
+    for part, target, voice in items.spoken:
+        yield (part, "codec", target.id), partial(row, target, voice)
 
 
 def of_model(
@@ -247,39 +264,23 @@ def of_model(
         if keep is not None:
             write(keep / f"{name}.wav", speech.wav, rate)
         wav = torch.from_numpy(speech.wav)[None]
-        made: Row = {
+        return judge.all(text, wav, rate, language, voice, rated) | {
             "generation_seconds": round(speech.generation_seconds, 4),
             "first_audio_ms": round(speech.first_audio_ms, 1),
             "interventions": json.dumps(speech.interventions),
         }
-        made |= judge.quality(wav, rate) if rated else {}
-        return judge.words(text, wav, rate, language) | judge.voice(wav, voice, rate) | made
 
-    for target, voice in items.sentences:
+    for part, target, voice in items.spoken:
         task = partial(row, target.text, voice, target.language, target.id, True)
-        yield ("sentences", kind, target.id), task
-    for target, voice, _ in items.clones:
-        task = partial(row, target.text, voice, target.language, target.id, True)
-        yield ("clones", kind, target.id), task
+        yield (part, kind, target.id), task
     for number, (name, text) in enumerate(items.hard):
         _, voice = items.sentences[number % len(items.sentences)]
         yield ("hard", kind, name), partial(row, text, voice, "en", name, False)
 
 
-def interventions(rows: Iterable[Row]) -> str:
+def interventions(rows: Iterable[Row]) -> Counter[str]:
     """How often guards stepped in, by kind."""
     total: Counter[str] = Counter()
     for row in rows:
-        total.update(json.loads(row["interventions"] or "{}"))
-    return ", ".join(f"{kind} {count}" for kind, count in total.most_common()) or "never"
-
-
-def _fidelity(original: Tensor, wav: Tensor, rate: int) -> Row:
-    """How close a codec's sound is to the original, both [1, N]."""
-    a, b = at_16k(original, rate), at_16k(wav, rate)
-    return {
-        "codec_similarity": speaker.cosine(speaker.embed(a), speaker.embed(b)),
-        "pesq_wb": audio_metrics.pesq_wb(a, b),
-        "stoi": audio_metrics.stoi(a, b, RATE),
-        "mel_db": audio_metrics.mel_distance(original[0].numpy(), wav[0].numpy(), rate),
-    }
+        total.update(json.loads(row.get("interventions") or "{}"))
+    return total

@@ -1,4 +1,4 @@
-"""Tables and charts of a report, as values: what Markdown, HTML and JSON are made of."""
+"""Tables and charts of a report, as values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +16,9 @@ class Cell(NamedTuple):
     detail: str = ""
 
 
+Cells = dict[str, Cell]  # of a row, by column
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells by row and column, under a title.
@@ -23,32 +26,20 @@ class Table:
     Attributes:
         note: one line above it; "" for none.
         folded: whether a page shows its title alone until it is asked.
+        corner: what stands above the names of the rows.
     """
 
     title: str
     rows: Mapping[str, Mapping[str, Cell]]
     note: str = ""
     folded: bool = False
+    corner: str = ""
 
     @property
     def columns(self) -> list[str]:
         """In the order of the fullest row, then of the others."""
         fullest = sorted(self.rows.values(), key=len, reverse=True)
         return list(dict.fromkeys(column for cells in fullest for column in cells))
-
-    def markdown(self) -> str:
-        """The table under its title, behind it where it is folded."""
-        head, end = f"## {self.title}", []
-        if self.folded:
-            head, end = f"<details><summary>{self.title}</summary>", ["", "</details>"]
-        lines = [head, "", *([self.note, ""] if self.note else [])]
-        lines.append(f"| | {' | '.join(self.columns)} |")
-        lines.append("|---" * (len(self.columns) + 1) + "|")
-        for name, cells in self.rows.items():
-            found = (cells.get(column, Cell(None, "")) for column in self.columns)
-            texts = (f"{cell.text} {cell.detail}".strip() for cell in found)
-            lines.append(f"| {name} | {' | '.join(texts)} |")
-        return "\n".join([*lines, *end, ""])
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The values alone."""
@@ -65,6 +56,11 @@ class Point(NamedTuple):
     high: float
 
 
+def point(name: str, x: float | None, cell: Cell) -> Point:
+    """A point of a chart at the figure of a cell."""
+    return Point(name, x, *(cell.value[end] for end in ("value", "low", "high")))
+
+
 @dataclass(frozen=True)
 class Chart:
     """A measure against bits a second. Points of one codec with more and fewer codebooks join."""
@@ -74,9 +70,14 @@ class Chart:
     points: Sequence[Point]
 
 
-def plain(value: Any, text: str) -> Cell:
-    """A figure without an interval."""
-    return Cell(value, text)
+def known(cells: Mapping[str, Cell | None]) -> Cells:
+    """The cells that there are."""
+    return {name: cell for name, cell in cells.items() if cell is not None}
+
+
+def number(value: Any, form: str = "", scale: float = 1) -> Cell:
+    """A figure without an interval, written as `format` does."""
+    return Cell(value, format(value * scale if scale != 1 else value, form))
 
 
 def figure(found: stats.Interval, decimals: int, scale: float = 1, sign: str = "") -> Cell:
@@ -105,3 +106,24 @@ def rate(rows: Sequence[Row], over: str, under: str) -> Cell | None:
     if not sum(below):
         return None
     return figure(stats.ratio(column(there, over), below), 1, scale=100)
+
+
+def pairs(rows: Sequence[Row], others: Sequence[Row], name: str) -> list[tuple[Row, Row]]:
+    """Rows of the same items, where both have a figure."""
+    found = {(row["part"], row["id"]): row for row in others if row.get(name) not in (None, "")}
+    return [
+        (row, found[row["part"], row["id"]])
+        for row in rows
+        if (row["part"], row["id"]) in found and row.get(name) not in (None, "")
+    ]
+
+
+def change(
+    rows: Sequence[Row], others: Sequence[Row], over: str = "errors", under: str = "words"
+) -> stats.Interval | None:
+    """By how much the rate of `rows` is above that of `others`, over the items that both have."""
+    both = pairs(rows, others, over)
+    if not both:
+        return None
+    own, before = zip(*both, strict=True)
+    return stats.ratio_change(column(own, over), column(before, over), column(own, under))

@@ -4,9 +4,8 @@ import csv
 import html.parser
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from codeclm import audio
 from codeclm.codec_study import bench, bench_report, scores, summary, systems
+from codeclm.codec_study.measured import Plan
 from codeclm.codecs.published import weights
 from codeclm.corpus import read_manifest
 
@@ -69,18 +69,14 @@ def sets(tmp_path: Path, clips: Path) -> dict[str, Path]:
     return {"clips": clips, "indic": other}
 
 
-def bar(tasks: Sequence[Any], title: str) -> Iterator[Any]:
-    yield from tasks
-
-
 def test_a_bench_resumed_and_reported(
     codecs: list[str], sets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summary, "FEWEST", 1)
     names = (*codecs, "opus-6k", "snac-24k")
     out, residual = tmp_path / "out", codecs[0]
-    plan = bench.Plan(names, sets, out, {"clips": 1}, streams=(1, 2), command="codeclm codec bench")
-    found = bench.run(plan, bar)
+    plan = Plan(names, sets, out, {"clips": 1}, streams=(1, 2), command="codeclm codec bench")
+    found = bench.run(plan)
     assert found.order == [residual, f"{residual}:1", codecs[1], "opus-6k", "snac-24k"]
     assert found.absent == {"snac-24k": "the weights of snac-24k are not here"}
     first = (out / "items.csv").read_text("utf-8")
@@ -89,11 +85,11 @@ def test_a_bench_resumed_and_reported(
 
     # An interrupted run goes on, and more items are added to those that are there.
     (out / "items.csv").write_text(first[: first.rindex(",opus-6k,")], "utf-8")
-    assert bench.run(plan, bar).rows.keys() == found.rows.keys()
-    more = bench.run(bench.Plan(names, sets, out, {"clips": 2}, streams=(1, 2)), bar)
+    assert bench.run(plan).rows.keys() == found.rows.keys()
+    more = bench.run(Plan(names, sets, out, {"clips": 2}, streams=(1, 2)))
     assert more.rows.keys() > found.rows.keys()
     with pytest.raises(ValueError, match=r"another run \(seed differ\)"):
-        bench.run(bench.Plan(names, sets, out, seed=1), bar)
+        bench.run(Plan(names, sets, out, seed=1))
 
     report = bench_report.write(found)
     tables = report["tables"]
@@ -140,13 +136,13 @@ def check_page(page: str, sounds: int) -> None:
 
 
 def test_selection_is_by_language_split_and_seed(clips: Path, tmp_path: Path) -> None:
-    plan = bench.Plan((), {"clips": clips}, tmp_path, {"": 1}, splits=("train",))
+    plan = Plan((), {"clips": clips}, tmp_path, {"": 1}, splits=("train",))
     (chosen,) = bench.choose(plan)["clips"]
     assert chosen.split == "train"
-    usual = bench.choose(bench.Plan((), {"clips": clips}, tmp_path))["clips"]
+    usual = bench.choose(Plan((), {"clips": clips}, tmp_path))["clips"]
     assert {u.split for u in usual} <= {"test", "unseen"}
     with pytest.raises(ValueError, match=r"has no split none \(it has .*train"):
-        bench.choose(bench.Plan((), {"clips": clips}, tmp_path, splits=("none",)))
+        bench.choose(Plan((), {"clips": clips}, tmp_path, splits=("none",)))
 
 
 def test_first_codebooks_of_residual_codecs_alone(codecs: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from codeclm import files
-from codeclm.codec_study import codec_probe, probe_bench
+from codeclm.codec_study import codec_probe, probe_bench, samples
 from codeclm.codec_study.probe_bench import Plan
 from codeclm.corpus import read_manifest
 from codeclm.data_prep import shards
@@ -104,7 +104,7 @@ def test_swaps_at_both_ends_are_the_recordings_themselves(
     bench = probe_bench.Bench(Plan(codecs[0], clips, tmp_path / "out", items=4))
     a, b = codec_probe.pairs_of(bench.chosen)[0]
     assert a.speaker != b.speaker
-    seconds = [probe_bench.seconds_of(u) for u in (a, b)]
+    seconds = [samples.seconds_of(u) for u in (a, b)]
     assert abs(seconds[0] - seconds[1]) < 1.5
     none, both = (codec_probe.swapped(bench, a, b, cut) for cut in (0, 3))
     assert none["similarity_b"] > none["similarity"] - 1

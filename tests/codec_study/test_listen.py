@@ -14,7 +14,7 @@ import torch
 
 from codeclm import audio
 from codeclm.codec_study import listen_page, listen_score
-from codeclm.codec_study.listen_page import ANCHOR, REFERENCE, Plan
+from codeclm.codec_study.listen_page import ANCHOR, REFERENCE
 from codeclm.codec_study.minimal_pairs import LIST
 
 
@@ -44,7 +44,8 @@ def words(tmp_path: Path) -> Path:
 
 
 def test_the_page_holds_all_it_needs(clips: Path, words: Path) -> None:
-    page = listen_page.build(Plan(("opus-6k", "opus-24k"), clips, 2, words, LIST, 4, seed=1))
+    wanted = (("opus-6k", "opus-24k"), clips, 2, words, LIST, 4)
+    page = listen_page.build(*wanted, seed=1)
     assert not re.findall(r"(?:src|href)=|https?:|@import|url\(", page)
     found = re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)
     assert found
@@ -60,8 +61,7 @@ def test_the_page_holds_all_it_needs(clips: Path, words: Path) -> None:
     assert [trial["system"] for trial in test["abx"]] == ["recordings", "opus-6k", "opus-24k"]
     assert {trial["id"] for trial in test["abx"]} == {"ताल टाल"}
     assert test["abx"][0]["contrast"] == "hi: dental or retroflex"
-    again = listen_page.build(Plan(("opus-6k", "opus-24k"), clips, 2, words, LIST, 4, seed=1))
-    assert again == page
+    assert listen_page.build(*wanted, seed=1) == page
 
 
 def answers(folder: Path, listener: str, rows: list[tuple[str, str, str, int]]) -> Path:

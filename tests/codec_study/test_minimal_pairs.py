@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codeclm.codec_study.minimal_pairs import LIST, Pair, difference, read_pairs
+from codeclm.codec_study.minimal_pairs import LIST, Pair, read_pairs
 from codeclm.data_prep.espeak import phonemize
 
 PAIRS = read_pairs(LIST)
@@ -17,6 +17,17 @@ def sounds(ipa: str) -> list[str]:
     """An IPA text as sounds; length, aspiration and nasality are marks of their own."""
     plain = unicodedata.normalize("NFD", ipa)
     return re.findall(r"tʃ|ts|dʒ|aɪ|aʊ|eɪ|oʊ|[˥˦˧˨˩]+|\w|ː|ʰ|ʱ|\u0303", plain)
+
+
+def difference(a, b):
+    """What is left of two sequences without what they begin and end with in common."""
+    begin = 0
+    while begin < min(len(a), len(b)) and a[begin] == b[begin]:
+        begin += 1
+    end = 0
+    while end < min(len(a), len(b)) - begin and a[-1 - end] == b[-1 - end]:
+        end += 1
+    return tuple(a[begin : len(a) - end]), tuple(b[begin : len(b) - end])
 
 
 DENTAL = {("t", "ʈ"), ("d", "ɖ"), ("n", "ɳ"), ("l", "ɭ")}

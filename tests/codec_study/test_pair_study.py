@@ -8,7 +8,6 @@ import torch
 
 from codeclm import audio
 from codeclm.codec_study import pair_study
-from codeclm.codec_study.pair_study import Plan
 
 RATE = 24_000
 
@@ -37,9 +36,9 @@ def test_tones_are_told_apart_and_one_from_itself_is_not(
 ) -> None:
     pairs, folder = spoken
     names = ("house-rvq", "house-vae", "opus-24k")
-    plan = Plan(names, pairs, folder, tmp_path / "out", sound=True)
-    page = pair_study.run(plan)
-    tables = json.loads((plan.out / "summary.json").read_text("utf-8"))["tables"]
+    out = tmp_path / "out"
+    page = pair_study.run(names, pairs, folder, out, sound=True)
+    tables = json.loads((out / "summary.json").read_text("utf-8"))["tables"]
     (table,) = tables.values()
     kinds = [
         "recordings", "house-rvq sound", "house-rvq tokens", "house-rvq tokens as symbols",
@@ -52,19 +51,19 @@ def test_tones_are_told_apart_and_one_from_itself_is_not(
         assert table[kind]["nothing (1)"]["value"] == 50
     assert "pairs without recordings: 1" in page
     assert "| recordings | 0 [0, 0] | 50 [50, 50] | 25 [0, 50] |" in page
-    rows = (plan.out / "items.csv").read_text("utf-8")
+    rows = (out / "items.csv").read_text("utf-8")
     assert len(rows.splitlines()) == 1 + 2 * len(kinds)
-    assert pair_study.run(plan) == page
-    assert (plan.out / "items.csv").read_text("utf-8") == rows
+    assert pair_study.run(names, pairs, folder, out, sound=True) == page
+    assert (out / "items.csv").read_text("utf-8") == rows
     pairs.rename(tmp_path / "others.tsv")
     with pytest.raises(ValueError, match="another run"):
-        pair_study.run(Plan(names, tmp_path / "others.tsv", folder, plan.out, True))
+        pair_study.run(names, tmp_path / "others.tsv", folder, out, True)
 
 
 def test_words_that_nobody_says(spoken: tuple[Path, Path], tmp_path: Path) -> None:
     pairs, folder = spoken
     pairs.write_text("language\tcontrast\ta\tb\tipa_a\tipa_b\nxx\tx\tone\ttwo\to\tt\n", "utf-8")
     with pytest.raises(ValueError, match="no recordings of both words"):
-        pair_study.run(Plan(("opus-6k",), pairs, folder, tmp_path / "out", sound=True))
+        pair_study.run(("opus-6k",), pairs, folder, tmp_path / "out", sound=True)
     with pytest.raises(ValueError, match="opus-6k has no tokens: ask for its sound"):
-        pair_study.run(Plan(("opus-6k",), pairs, folder, tmp_path / "out"))
+        pair_study.run(("opus-6k",), pairs, folder, tmp_path / "out")

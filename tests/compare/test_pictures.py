@@ -16,10 +16,9 @@ from codeclm.evaluation.speech import Items
 from tests.tts.cells import cell, make_items
 
 
-def drawn(monkeypatch, name):
+def drawn(name):
     spec, config = cell(name)
-    monkeypatch.setattr(token_grid, "spec_of", lambda _: spec)
-    training = SimpleNamespace(load=lambda: SimpleNamespace(model=config))
+    training = SimpleNamespace(load=lambda: SimpleNamespace(model=config), spec=spec)
     item = make_items(spec, 1)[0]
     picture, steps = token_grid.picture(training, item)
     squares = {
@@ -39,14 +38,14 @@ def drawn(monkeypatch, name):
         ("consistency", 1, 1, 0),
     ],
 )
-def test_a_grid_shows_every_token_once(monkeypatch, name, steps, cells, marks):
-    frames, found, squares = drawn(monkeypatch, name)
+def test_a_grid_shows_every_token_once(name, steps, cells, marks):
+    frames, found, squares = drawn(name)
     assert found == steps * frames
     assert squares == {"c": cells * frames, "open": marks}
 
 
-def test_what_lags_has_outlines(monkeypatch):
-    frames, steps, squares = drawn(monkeypatch, "delay")
+def test_what_lags_has_outlines():
+    frames, steps, squares = drawn("delay")
     assert steps == frames + 2
     assert squares == {"c": 3 * frames, "open": 6}
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from codeclm.codecs import CodecSpec, Stream
 from codeclm.compare import conclusions, table
 from codeclm.compare.cells import Training
-from codeclm.compare.cost import Cost
-from codeclm.compare.found import Scored
+from codeclm.compare.found import Cost, Scored
 from codeclm.compare.speed import Speed
 
 SPEC = CodecSpec("toy", "toy", 24_000, 960, (Stream(size=16),) * 2, True, 720, "0" * 16, 0)

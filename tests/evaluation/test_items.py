@@ -14,9 +14,9 @@ KEY = {"part": "a", "kind": "b", "id": "1"}
 
 
 def test_rows_are_kept_and_a_torn_one_is_dropped(tmp_path: Path) -> None:
-    with items.Results(tmp_path, {"seed": 0}, COLUMNS) as results:
-        results.add(KEY | {"score": 1 / 3, "heard": "two\nlines"})
-        results.add(KEY | {"id": "2", "score": None})
+    results = items.Results(tmp_path, {"seed": 0}, COLUMNS)
+    results.add(KEY | {"score": 1 / 3, "heard": "two\nlines"})
+    results.add(KEY | {"id": "2", "score": None})
     path = tmp_path / "items.csv"
     whole = path.read_text("utf-8")
     assert whole.splitlines()[1:] == ["a,b,1,0.33333,two lines", "a,b,2,,"]
@@ -24,6 +24,15 @@ def test_rows_are_kept_and_a_torn_one_is_dropped(tmp_path: Path) -> None:
     again = items.Results(tmp_path, {"seed": 0, "more": 1}, COLUMNS)
     assert list(again.rows) == [("a", "b", "1")]
     assert again.facts == {"seed": 0, "more": 1}
+
+
+def test_only_rows_that_are_missing_are_measured(tmp_path: Path) -> None:
+    results = items.Results(tmp_path, {}, COLUMNS)
+    results.add(KEY | {"score": 1})
+    tasks = [(("a", "b", str(i)), lambda i=i: {"score": 10 * i}) for i in (3, 1, 2)]
+    assert [row["score"] for row in results.complete(tasks)] == [30, 1, 20]
+    again = items.Results(tmp_path, {}, COLUMNS).complete(tasks)
+    assert [row["score"] for row in again] == ["30", "1", "20"]
 
 
 def test_another_run_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Speaker similarity: the scale, and Resemblyzer where it is installed."""
+"""Speaker similarity, by Resemblyzer where it is installed."""
 
 import warnings
 
@@ -6,13 +6,6 @@ import numpy as np
 import pytest
 
 from codeclm.evaluation import speaker
-
-
-def test_scale() -> None:
-    assert speaker.scaled_similarity(0.6, 0.6, 0.9) == 0
-    assert speaker.scaled_similarity(0.75, 0.6, 0.9) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="scale is empty"):
-        speaker.scaled_similarity(0.7, 0.9, 0.8)
 
 
 def test_cosine_of_silence_is_zero() -> None:

@@ -1,10 +1,11 @@
-"""Tables as Markdown, and figures in the unit of their column."""
+"""Tables and charts, and the reports that are made of them."""
 
 import re
+from pathlib import Path
 
-from codeclm.evaluation import stats
+from codeclm.evaluation import report, stats
 from codeclm.evaluation.chart import curves, front, scatter, svg
-from codeclm.evaluation.tables import Chart, Point, Table, figure, mean, plain, rate
+from codeclm.evaluation.tables import Chart, Point, Table, change, figure, mean, number, rate
 
 ROWS = [{"e": "1", "w": "10"}, {"e": 0, "w": 10}, {"e": "", "w": 99}, {"w": 99}]
 
@@ -24,13 +25,51 @@ def test_figures_are_scaled_with_their_interval() -> None:
     assert round(cell.value["high"], 6) == 20
 
 
+def test_a_number_is_written_in_its_unit() -> None:
+    assert number(7) == (7, "7", "")
+    assert number(12_345, ",") == (12_345, "12,345", "")
+    assert number(0.256, ".1f", 100) == (0.256, "25.6", "")
+
+
+def test_a_change_is_that_of_the_items_that_both_have() -> None:
+    rows = [{"part": "a", "id": str(i), "errors": i, "words": 10} for i in range(4)]
+    others = [row | {"errors": row["errors"] - 1} for row in rows[1:3]]
+    found = change(rows, [*others, rows[0] | {"part": "b"}, rows[3] | {"errors": ""}])
+    assert found is not None
+    assert (found.value, found.items) == (0.1, 2)
+    assert change(rows, []) is None
+
+
 def test_markdown() -> None:
-    rows = {"a": {"x": plain(1, "1")}, "b": {"x": plain(2, "2"), "y": plain(3, "3")}}
-    whole = Table("T", rows, "A note.").markdown()
-    assert whole == "## T\n\nA note.\n\n| | x | y |\n|---|---|---|\n| a | 1 |  |\n| b | 2 | 3 |\n"
-    folded = Table("T", rows, folded=True).markdown()
+    rows = {"a": {"x": number(1)}, "b": {"x": number(2), "y": number(3)}}
+    whole = report.table(Table("T", rows, "A note.")).markdown
+    assert whole == "## T\n\nA note.\n\n| | x | y |\n|---|---|---|\n| a | 1 |  |\n| b | 2 | 3 |"
+    folded = report.table(Table("T", rows, folded=True)).markdown
     assert folded.startswith("<details><summary>T</summary>\n\n| | x")
-    assert folded.endswith("| b | 2 | 3 |\n\n</details>\n")
+    assert folded.endswith("| b | 2 | 3 |\n\n</details>")
+    assert report.table(Table("", rows, corner="n")).markdown.startswith("| n | x | y |\n|---")
+
+
+def test_a_report_says_the_same_in_all_forms(tmp_path: Path) -> None:
+    parts = [
+        report.line("1 < 2"),
+        report.heading("On the page alone"),
+        report.points("Why", ["by `x < y`"]),
+        report.points("Left out", []),
+        report.commands("Again", ["a && b", "c"]),
+    ]
+    text = report.write(tmp_path / "v1.2", {"a": 1}, parts, "T & U")
+    assert text == "# T & U\n\n1 < 2\n\n## Why\n\n- by `x < y`\n\n## Again\n\n    a && b\n    c\n"
+    assert (tmp_path / "v1.2.md").read_text("utf-8") == text
+    page = (tmp_path / "v1.2.html").read_text("utf-8")
+    assert "<title>T &amp; U</title>" in page
+    for html in ("<h1>T &amp; U</h1>", "<p>1 &lt; 2</p>", "<h2>On the page alone</h2>"):
+        assert html in page
+    assert "<h2>Why</h2><ul><li>by <code>x &lt; y</code></ul>" in page
+    assert "<h2>Again</h2><pre>a &amp;&amp; b\nc</pre>" in page
+    assert "Left out" not in page
+    report.write(tmp_path / "plain", {}, parts)
+    assert not (tmp_path / "plain.html").exists()
 
 
 def test_a_chart_joins_one_codec_and_draws_a_line_across_for_latents() -> None:
