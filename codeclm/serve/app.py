@@ -132,7 +132,7 @@ async def new_voice(request: Request) -> JSONResponse:
                     make, house.tts, upload.file, name, transcript, language
                 )
                 # Its transcript must fit; and its first speech need not wait.
-                await asyncio.wrap_future(house.desk.run(lambda: house.tts.prepare(voice)))
+                await asyncio.wrap_future(house.desk.ask(lambda: house.tts.prepare(voice)))
                 made = await asyncio.to_thread(house.voices.add, voice)
         except ValueError as error:
             raise RefusalError(str(error), "invalid_value", "file") from None

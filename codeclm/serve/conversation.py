@@ -18,7 +18,7 @@ from codeclm.serve.gate import PROTOCOL
 from codeclm.serve.house import STALLED, House, Listener, Wish
 from codeclm.serve.speech import Language, Name, Seed, Temperature, VoiceId
 from codeclm.tts.engine import Said
-from codeclm.tts.live import Answer, CancelledError, Drawn
+from codeclm.tts.answer import Answer, CancelledError, Drawn
 from codeclm.tts.sentences import Arriving
 
 IDLE = 120.0  # seconds without a message from a client whose text is not complete
@@ -166,7 +166,7 @@ class Conversation:
             await self._send(type="tokens", first_frame=steps[0].first, frames=frames.T.tolist())
 
     async def _done(self, answer: Answer, cancelled: bool) -> None:
-        speech = answer.speech or answer.summary()
+        speech = answer.speech
         await self._send(
             type="done",
             audio_seconds=round(speech.audio_seconds, 3),

@@ -9,7 +9,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-from codeclm.tts.live import Answer, CancelledError, Desk
+from codeclm.tts.answer import Answer, CancelledError
+from codeclm.tts.live import Desk
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -47,7 +48,7 @@ class Metrics:
 
     def over(self, answer: Answer) -> None:
         """An answer has ended."""
-        if answer.speech is None:
+        if answer.state != "over" or answer.error is not None:
             cancelled = isinstance(answer.error, CancelledError | None)
             self.answers.labels("cancelled" if cancelled else "failed").inc()
             return

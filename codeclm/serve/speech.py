@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from codeclm.serve.errors import RefusalError, refusal
 from codeclm.serve.formats import CODINGS, STREAMED, TYPES, Encoder, whole
 from codeclm.serve.house import STALLED, House, Listener, Wish
-from codeclm.tts.live import Answer
+from codeclm.tts.answer import Answer
 
 log = logging.getLogger(__name__)
 
