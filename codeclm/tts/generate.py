@@ -237,10 +237,9 @@ class TTS:
     ) -> Talk:
         """Sentences to give to an engine."""
         voice, how = voice or next(iter(self.voices.values()), None), self.how(sampling)
-        known, tokens = None, None
-        if voice is not None:
-            known, tokens = self.prepare(voice), self.sound.enter(voice)
-        return Talk(self.network, sentences, tokens, how, seed, guards, counts, known)
+        known = self.network.start() if voice is None else self.prepare(voice)
+        heard = 0 if voice is None else voice.tokens.shape[1]
+        return Talk(self.network, sentences, known, heard, how, seed, guards, counts)
 
     def prepare(self, voice: "Voice") -> Any:
         """Hears a voice, so that its first talk need not; the memory that its talks begin with.
