@@ -9,7 +9,7 @@ from codeclm.codecs import CodecSpec
 from codeclm.compare.cells import Training, spec_of
 from codeclm.data_prep.shards import prepared_seconds, read_texts
 from codeclm.tts.plan import Corpus, plan
-from codeclm.tts.train import unit
+from codeclm.tts.scores import unit
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from codeclm.serve.formats import pcm
 from codeclm.serve.gate import PROTOCOL
 from codeclm.serve.house import STALLED, House, Listener, Wish
 from codeclm.serve.speech import Language, Name, Seed, Temperature, VoiceId
-from codeclm.tts.engine import Said
 from codeclm.tts.answer import Answer, CancelledError, Drawn
+from codeclm.tts.engine import Said
 from codeclm.tts.sentences import Arriving
 
 IDLE = 120.0  # seconds without a message from a client whose text is not complete
@@ -166,14 +166,14 @@ class Conversation:
             await self._send(type="tokens", first_frame=steps[0].first, frames=frames.T.tolist())
 
     async def _done(self, answer: Answer, cancelled: bool) -> None:
-        speech = answer.speech
+        seconds, spent = answer.audio_seconds, answer.generation_seconds
         await self._send(
             type="done",
-            audio_seconds=round(speech.audio_seconds, 3),
-            first_audio_ms=round(speech.first_audio_ms, 1),
-            speed=round(speech.speed, 2),
-            interventions=speech.interventions,
-            seed=speech.seed,
+            audio_seconds=round(seconds, 3),
+            first_audio_ms=round(answer.first_audio_ms, 1),
+            speed=round(seconds / max(spent, 1e-9), 2),
+            interventions=dict(+answer.counts),
+            seed=answer.request.seed,
             cancelled=cancelled,
         )
 

@@ -14,9 +14,9 @@ import numpy as np
 from codeclm.serve.errors import RefusalError
 from codeclm.serve.metrics import Metrics
 from codeclm.serve.voices import Voices
+from codeclm.tts.answer import Answer, Drawn
 from codeclm.tts.engine import Said
 from codeclm.tts.generate import KEPT_VOICES, TTS, Request, Wav
-from codeclm.tts.answer import Answer, Drawn
 from codeclm.tts.live import Desk, FullError
 
 STALLED = 60.0  # seconds that a client may take to read what it was sent

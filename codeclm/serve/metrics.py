@@ -53,10 +53,10 @@ class Metrics:
             self.answers.labels("cancelled" if cancelled else "failed").inc()
             return
         self.answers.labels("said").inc()
-        self.first.observe(answer.speech.first_audio_ms / 1000)
-        self.audio.inc(answer.speech.audio_seconds)
-        self.busy.inc(answer.speech.generation_seconds)
-        for kind, times in answer.speech.interventions.items():
+        self.first.observe(answer.first_audio_ms / 1000)
+        self.audio.inc(answer.audio_seconds)
+        self.busy.inc(answer.generation_seconds)
+        for kind, times in (+answer.counts).items():
             self.guards.labels(kind).inc(times)
 
     def text(self) -> bytes:

@@ -14,7 +14,7 @@ Only the thread of the steps changes its state (`tts.live.Desk`).
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,8 @@ class Answer:
         unsaid: sentences that wait.
         error: why it ended early, if it did.
         tokens, frames: of text and of sound, so far.
+        first_audio_ms: from the first text to the first sound.
+        generation_seconds: in the engine, and sounding the end.
     """
 
     def __init__(
@@ -90,7 +92,8 @@ class Answer:
         self.error: BaseException | None = None
         self.tokens = self.frames = 0
         self._before = self._made = self._taken = 0  # frames of earlier sentences; samples
-        self._asked = self._entered = self._first = self._spent = 0.0
+        self.first_audio_ms = self.generation_seconds = 0.0
+        self._asked = self._entered = 0.0
 
     # --- for whoever asked, in any thread ---
 
@@ -123,7 +126,9 @@ class Answer:
                 chunks.append(event)
         if self.error is not None:
             raise self.error
-        return replace(self.speech, wav=np.concatenate(chunks))
+        rate, seed, guards = self.desk.tts.sample_rate, self.request.seed, dict(+self.counts)
+        wav, first = np.concatenate(chunks), self.first_audio_ms
+        return Speech(wav, rate, self.generation_seconds, first, seed, guards)
 
     @property
     def ahead(self) -> float:
@@ -131,20 +136,9 @@ class Answer:
         return (self._made - self._taken) / self.desk.tts.sample_rate if self.paced else 0.0
 
     @property
-    def speech(self) -> Speech:
-        """What it took so far, without the sound."""
-        rate, spent = self.desk.tts.sample_rate, self._spent
-        seconds = self._made / rate
-        return Speech(
-            wav=np.zeros(0, np.float32),
-            sample_rate=rate,
-            audio_seconds=seconds,
-            generation_seconds=spent,
-            speed=seconds / max(spent, 1e-9),
-            first_audio_ms=1000 * self._first,
-            seed=self.request.seed,
-            interventions=dict(+self.counts),
-        )
+    def audio_seconds(self) -> float:
+        """Seconds of sound so far."""
+        return self._made / self.desk.tts.sample_rate
 
     # --- in the thread of the steps ---
 
@@ -174,7 +168,7 @@ class Answer:
 
     def leave(self) -> None:
         """The talk is out of the engine, or sounded to its end."""
-        self._spent += time.perf_counter() - self._entered
+        self.generation_seconds += time.perf_counter() - self._entered
 
     def close(self) -> None:
         """All is said; its end is still to be sounded."""
@@ -201,7 +195,8 @@ class Answer:
         try:
             wav = self.mouth.close() if chunk is None else self.mouth.say(chunk)
             if len(wav):
-                self._first = self._first or time.perf_counter() - self._asked
+                if not self._made:
+                    self.first_audio_ms = 1000 * (time.perf_counter() - self._asked)
                 self._made += len(wav)
                 self.sink(wav)
         except Exception as error:

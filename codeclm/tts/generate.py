@@ -43,19 +43,26 @@ class Speech:
 
     Attributes:
         wav: [N] samples, float32.
-        speed: seconds of audio made in a second.
         first_audio_ms: from the call to the first samples.
         interventions: how often a guard stepped in, by kind (`tts.guard`).
     """
 
     wav: Wav
     sample_rate: int
-    audio_seconds: float
     generation_seconds: float
-    speed: float
     first_audio_ms: float
     seed: int
     interventions: Mapping[str, int]
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of sound."""
+        return len(self.wav) / self.sample_rate
+
+    @property
+    def speed(self) -> float:
+        """Seconds of sound made in a second."""
+        return self.audio_seconds / self.generation_seconds
 
 
 @dataclass(frozen=True)
@@ -124,19 +131,13 @@ class TTS:
             ValueError: nothing to say, or a voice of another codec.
         """
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
+        how: dict[str, Any] = {"voice": voice, "language": language}
+        how |= {"sampling": sampling, "guards": guards}
         counts: Counter[str] = Counter()
         began, first, chunks = time.perf_counter(), 0.0, []
-        if listener is not None and not isinstance(text, str):
-            text = "".join(text)
-        for chunk in self.stream(
-            text,
-            voice=voice,
-            language=language,
-            seed=seed,
-            sampling=sampling,
-            guards=guards,
-            interventions=counts,
-        ):
+        if listener is not None:
+            text = text if isinstance(text, str) else "".join(text)
+        for chunk in self.stream(text, seed=seed, interventions=counts, **how):
             first = first or time.perf_counter() - began
             chunks.append(chunk)
         wav = np.concatenate(chunks)
@@ -147,19 +148,12 @@ class TTS:
                 if heard <= UNDERSTOOD:
                     break
                 counts["retry"] += 1
-                other = self.speak(
-                    text, voice=voice, language=language, seed=seed + attempt,
-                    sampling=sampling, guards=guards,
-                )  # fmt: skip
-                again = listener(other.wav, self.sample_rate, text, language)
+                other = self.speak(text, seed=seed + attempt, **how).wav
+                again = listener(other, self.sample_rate, text, language)
                 if again < heard:
-                    wav, heard = other.wav, again
+                    wav, heard = other, again
         took = time.perf_counter() - began
-        seconds = len(wav) / self.sample_rate
-        counts = +counts
-        return Speech(
-            wav, self.sample_rate, seconds, took, seconds / took, 1000 * first, seed, dict(counts)
-        )
+        return Speech(wav, self.sample_rate, took, 1000 * first, seed, dict(+counts))
 
     def stream(
         self,
@@ -202,23 +196,15 @@ class TTS:
         guards: Guards | None = None,
         together: int = TOGETHER,
     ) -> list[Speech]:
-        """Says several texts at a time; each sounds as it would alone.
+        """Says several texts at a time, each as it would sound alone; arguments as `speak`.
 
-        Args:
-            requests: in any number.
-            sampling: as of `speak`.
-            guards: as of `speak`.
-            together: how many are in the engine at once; the next joins when one is said.
+        `together` of them are in the engine at once; the next joins when one is said.
         """
         from codeclm.tts.live import Desk
 
         with Desk(self, together) as desk:
-            answers = [
-                desk.answer(
-                    one, self.said(one.text, one.language), sampling=sampling, guards=guards
-                )
-                for one in requests
-            ]
+            said = [(one, self.said(one.text, one.language)) for one in requests]
+            answers = [desk.answer(*one, sampling=sampling, guards=guards) for one in said]
             return [answer.result() for answer in answers]
 
     def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:

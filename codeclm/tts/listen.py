@@ -59,9 +59,13 @@ class Listener:
         llm: Mapping[str, Any] | None = None,
         word_error_rate: WordErrorRate | None = None,
     ) -> None:
-        self.sentences, self.config, self.prepared = sentences, config, prepared
-        self.codec, self.sampling, self.llm = codec, sampling, llm
-        self.word_error_rate = word_error_rate
+        self.sentences, self.config, self.codec = sentences, config, codec
+        self.sampling, self.word_error_rate = sampling, word_error_rate
+        self.meta: dict[str, Any] = {"tokenizer": prepared.tokenizer.state()}
+        if prepared.scale:
+            self.meta["scale"] = prepared.scale.to_dict()
+        if llm is not None:
+            self.meta["llm"] = llm
         for sentence in sentences:
             prepared.tokenizer.encode(sentence.text, sentence.language)
         first = next(item for item in prepared.items if item.split == "dev")
@@ -70,33 +74,20 @@ class Listener:
         self.voice = Voice(tokens.numpy(), "dev", codec.spec.name, codec.spec.fingerprint)
 
     def __call__(self, weights: Mapping[str, Tensor], folder: Path) -> float | None:
-        """Writes `00.wav`, `01.wav` ... to a folder.
+        """Writes `00.wav`, `01.wav` ... to a folder; word errors a word, None if nobody judges.
 
-        Args:
-            weights: of the whole model, on the CPU.
-            folder: made if missing.
-
-        Returns:
-            Word errors a word; None where nobody judges.
+        The weights are those of the whole model, on the CPU.
         """
-        meta: dict[str, Any] = {"tokenizer": self.prepared.tokenizer.state()}
-        if self.prepared.scale:
-            meta["scale"] = self.prepared.scale.to_dict()
-        if self.llm is not None:
-            meta["llm"] = self.llm
-        tts = speaker(self.config, self.codec, weights, meta, {})
+        tts = speaker(self.config, self.codec, weights, self.meta, {})
         said = []
         for i, sentence in enumerate(self.sentences):
+            text, language = sentence.text, sentence.language
             speech = tts.speak(
-                sentence.text,
-                voice=self.voice,
-                language=sentence.language,
-                seed=i,
-                sampling=self.sampling,
+                text, voice=self.voice, language=language, seed=i, sampling=self.sampling
             )
             path = folder / f"{i:02d}.wav"
             audio.write(path, speech.wav, speech.sample_rate, {"comment": "synthetic speech"})
-            said.append((path, sentence.text, sentence.language))
+            said.append((path, text, language))
         if self.word_error_rate is None:
             return None
         try:

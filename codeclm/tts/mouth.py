@@ -21,31 +21,23 @@ Wav = NDArray[np.float32]
 
 
 class Sound(Protocol):
-    """The codec, as a speaking model needs it.
+    """The codec, as a speaking model needs it."""
 
-    Attributes:
-        sample_rate: Hz.
-        hop: samples a frame.
-        codec: to make voices with.
-    """
-
-    sample_rate: int
-    hop: int
+    sample_rate: int  # Hz
+    hop: int  # samples a frame
 
     @property
-    def codec(self) -> "Codec": ...
+    def codec(self) -> "Codec":
+        """The codec itself, to make voices with."""
 
     def check(self, voice: "Voice") -> None:
         """Refuses the voice of another codec."""
-        ...
 
     def enter(self, voice: "Voice") -> Array:
         """The token matrix [K, T] of a voice as the networks read it."""
-        ...
 
-    def decode(self, frames: Array, state: Any, last: bool) -> tuple[NDArray[np.float32], Any]:
+    def decode(self, frames: Array, state: Any, last: bool) -> tuple[Wav, Any]:
         """The sound [N] of the next frames [K, n], and where its stream stands."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def test_text_that_comes_late_sounds_the_same_and_nobody_waits_for_it(tts):
         slow.say([second], complete=True)
         assert np.array_equal(listener.wav(), alone)
     assert np.array_equal(other.wav, tts.speak("Another.", seed=2).wav)
-    assert slow.speech.audio_seconds == len(alone) / tts.sample_rate
+    assert slow.audio_seconds == len(alone) / tts.sample_rate
 
 
 def test_a_slow_listener_pauses_its_own_talk_only(tts, monkeypatch):
