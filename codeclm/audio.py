@@ -32,8 +32,8 @@ FORMATS = {
 READABLE = "wav, flac, ogg, opus, mp3, aiff, au, caf"
 METADATA = ("title", "artist", "album", "date", "comment", "copyright", "license", "software")
 
-_OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-_BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its stack on long ones
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its stack on long ones
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -165,7 +165,7 @@ def write(
         raise ValueError(f"{path} is not written: the sound holds samples that are NaN or infinite")
     path = Path(path)
     container, coding = FORMATS[path.suffix.lower()]
-    if coding == "OPUS" and sample_rate not in _OPUS_RATES:
+    if coding == "OPUS" and sample_rate not in OPUS_RATES:
         import torch
 
         mono = resample(torch.from_numpy(mono), sample_rate, 48_000).numpy()
@@ -179,8 +179,8 @@ def write(
         ) as file:
             for key, text in metadata.items():
                 setattr(file, key, text)
-            for start in range(0, len(samples), _BLOCK):
-                file.write(samples[start : start + _BLOCK])
+            for start in range(0, len(samples), BLOCK):
+                file.write(samples[start : start + BLOCK])
         fresh.replace(path)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error

@@ -52,7 +52,7 @@ def serve(
     for file in report or []:
         check_input(file, "report")
     try:
-        from codeclm.serve import load, run
+        from codeclm.serve import run
     except ImportError as error:
         if (error.name or "").startswith("codeclm"):
             raise
@@ -60,9 +60,9 @@ def serve(
             f"{error.name} is needed to serve: pip install 'codeclm[serve]'"
         ) from error
 
-    keys = load.keys_of(api_keys)
+    keys = run.keys_of(api_keys)
     run.check(host, keys, public)
-    app = load.build(
+    app = run.build(
         model,
         codec,
         tuple(name or ()),

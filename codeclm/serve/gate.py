@@ -28,7 +28,6 @@ class Gate:
     """ASGI middleware.
 
     Args:
-        app: what is behind it.
         keys: one of them must be brought; none: everybody may come in.
         origins: of pages elsewhere that may use this.
         any_host: whatever name the client knows this machine by.

@@ -22,19 +22,16 @@ class Metrics:
     def __init__(self, desk: Desk) -> None:
         self.registry = here = CollectorRegistry()
         ProcessCollector(registry=here)
-        names = ("codeclm_answers", "Answers, by how they ended"), ("outcome",)
-        self.answers = Counter(*names[0], names[1], registry=here)
-        self.first = Histogram(
-            "codeclm_first_audio_seconds",
-            "From the first text of an answer to its first sound",
-            buckets=SECONDS,
-            registry=here,
-        )
-        self.audio = Counter("codeclm_audio_seconds", "Sound that was made", registry=here)
-        self.busy = Counter("codeclm_speaking_seconds", "Time that talks spoke", registry=here)
-        self.guards = Counter(
-            "codeclm_interventions", "How often a guard stepped in", ("kind",), registry=here
-        )
+
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(f"codeclm_{name}", about, labels, registry=here)
+
+        self.answers = counter("answers", "Answers, by how they ended", "outcome")
+        self.audio = counter("audio_seconds", "Sound that was made")
+        self.busy = counter("speaking_seconds", "Time that talks spoke")
+        self.guards = counter("interventions", "How often a guard stepped in", "kind")
+        about = "From the first text of an answer to its first sound"
+        self.first = Histogram("codeclm_first_audio_seconds", about, buckets=SECONDS, registry=here)
         for name, about, value in (
             ("codeclm_answers_open", "Answers under way", lambda: len(desk.answers)),
             ("codeclm_talks", "Talks in the engine", lambda: len(desk.speaking)),

@@ -4,12 +4,13 @@ The folder is the truth, so that what was uploaded survives the process, and sev
 share it. A file is written whole and then renamed; ids are made here and are no paths.
 """
 
+import contextlib
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,8 +38,9 @@ class Voices:
     """
 
     def __init__(self, tts: TTS, folder: Path | None) -> None:
-        self.tts, self._kept = tts, OrderedDict[str, tuple[int, Voice]]()
-        self._temporary = folder is None
+        self.tts, self._temporary = tts, folder is None
+        # The same object each time while the file is the same, so that it is prefilled once.
+        self._load = lru_cache(KEPT)(lambda path, changed: Voice.load(path))
         folder = folder or Path(tempfile.mkdtemp(prefix="codeclm-voices-"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,11 +68,8 @@ class Voices:
             return self.tts.voices[wanted]
         if ID.fullmatch(wanted):
             path = self.folder / (wanted + SUFFIX)
-            try:
-                changed = path.stat().st_mtime_ns
-                return self._load(wanted, path, changed)
-            except (OSError, ValueError):
-                self._kept.pop(wanted, None)
+            with contextlib.suppress(OSError, ValueError):
+                return self._load(path, path.stat().st_mtime_ns)
         stock = ", ".join([DEFAULT, *self.tts.voices])
         raise RefusalError(
             f"there is no voice {wanted[:80]!r}; there are {stock}, and those of GET /v1/voices",
@@ -80,18 +79,14 @@ class Voices:
 
     def listed(self) -> list[dict[str, Any]]:
         """All that this model can speak with: stock ones first, then the oldest."""
-        stock = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
-        files = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)
-        own = []
-        for path in files:
-            try:
+        found = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
+        for path in sorted(self._files(), key=lambda path: path.stat().st_mtime_ns):
+            with contextlib.suppress(ValueError):  # damaged, or of another codec
                 voice = Voice.load(path)
                 self.tts.sound.check(voice)
-            except ValueError:  # damaged, or of another codec
-                continue
-            made = int(path.stat().st_mtime)
-            own.append(about(path.name.removesuffix(SUFFIX), voice, "own", made))
-        return stock + own
+                made = int(path.stat().st_mtime)
+                found.append(about(path.name.removesuffix(SUFFIX), voice, "own", made))
+        return found
 
     def add(self, voice: Voice) -> dict[str, Any]:
         """Keeps a voice.
@@ -124,23 +119,10 @@ class Voices:
             raise RefusalError(
                 f"there is no voice {wanted[:80]!r}", "voice_not_found", "voice", status=404
             ) from None
-        self._kept.pop(wanted, None)
 
     def _files(self) -> list[Path]:
-        return [
-            path
-            for path in self.folder.glob(f"*{SUFFIX}")
-            if ID.fullmatch(path.name.removesuffix(SUFFIX))
-        ]
-
-    def _load(self, name: str, path: Path, changed: int) -> Voice:
-        """The same object each time, so that it is prefilled once."""
-        if self._kept.get(name, (0,))[0] != changed:
-            self._kept[name] = changed, Voice.load(path)
-        self._kept.move_to_end(name)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[name][1]
+        files = self.folder.glob(f"*{SUFFIX}")
+        return [path for path in files if ID.fullmatch(path.name.removesuffix(SUFFIX))]
 
 
 def about(name: str, voice: Voice, kind: str, created: int = 0) -> dict[str, Any]:
