@@ -30,7 +30,6 @@ FORMATS = {
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 READABLE = "wav, flac, ogg, opus, mp3, aiff, au, caf"
-METADATA = ("title", "artist", "album", "date", "comment", "copyright", "license", "software")
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its stack on long ones
@@ -148,7 +147,7 @@ def write(
         path: where; missing parent folders are made.
         wav: `[N]` or `[1, N]`; samples beyond [-1, 1] are clipped.
         sample_rate: in Hz.
-        metadata: any of `METADATA`.
+        metadata: title, comment, software and others that libsndfile knows.
 
     Raises:
         ValueError: `path` cannot be written in this format, or `wav` holds NaN or infinity.
@@ -160,7 +159,6 @@ def write(
     plain = wav if isinstance(wav, np.ndarray) else wav.detach().cpu().float().numpy()
     mono = plain.astype(np.float32, copy=False).reshape(-1)
     assert mono.size == wav.shape[-1], f"expected [N] or [1, N], got {list(wav.shape)}"
-    assert metadata.keys() <= set(METADATA), f"metadata is one of {METADATA}, got {list(metadata)}"
     if not np.isfinite(mono).all():
         raise ValueError(f"{path} is not written: the sound holds samples that are NaN or infinite")
     path = Path(path)
@@ -249,12 +247,6 @@ def rms_db(wav: "Tensor") -> float:
     """Loudness of the whole `[..., N]` in dB below full scale; silence is -120."""
     rms = wav.float().square().mean().sqrt().item() if wav.numel() else 0.0
     return 20 * math.log10(max(rms, 1e-6))
-
-
-def peak_normalize(wav: "Tensor", peak: float = 0.95) -> "Tensor":
-    """Scales `[..., N]` so that its largest sample is `peak`; silence stays silent."""
-    largest = wav.abs().max().item() if wav.numel() else 0.0
-    return wav * (peak / largest) if largest > 0 else wav
 
 
 def trim(wav: "Tensor", sample_rate: int, keep: float = 0.05, below: float = 40.0) -> "Tensor":

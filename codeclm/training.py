@@ -43,9 +43,8 @@ def give_back() -> None:
 
     Sequences of ever other lengths leave gaps in its heap, which grew from 3 to 9 GB in an hour.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 class Part(Protocol):
@@ -151,16 +150,10 @@ class Run:
         """
         self.seed = seed
         last = saved = time.monotonic()
+        shown: dict[str, Any] = {"desc": label, "unit": "step", "mininterval": 5}
         with ExitStack() as stack:
             self.bar = stack.enter_context(
-                tqdm(
-                    total=total,
-                    initial=self.step,
-                    desc=label,
-                    unit="step",
-                    mininterval=5,
-                    disable=not self.main,
-                )
+                tqdm(total=total, initial=self.step, disable=not self.main, **shown)
             )
             if self.main and self.tracker == "tensorboard":
                 self.writer = tensorboard(self.folder / "tensorboard", self.step)
@@ -198,9 +191,16 @@ class Run:
         config: Config,
         about: Mapping[str, Any],
         folder: str = "final",
+        steps: int | None = None,
     ) -> Path:
-        """Writes the finished model to a sub-folder, in half precision; that folder."""
-        return self._write_model(weights, config, {**about, "steps": self.step}, folder)
+        """Writes a model, done after so many steps, to a sub-folder in half precision; that."""
+        if self.main:
+            half = {name: tensor.half() for name, tensor in weights.items()}
+            facts = {**about, "steps": self.step if steps is None else steps}
+            facts["hours_trained"] = round(self.seconds / 3600, 3)
+            checkpoint.save(self.folder / folder, half, config, facts)
+        self.processes.wait_for_everyone()
+        return self.folder / folder
 
     def keep(
         self,
@@ -216,7 +216,7 @@ class Run:
         in `about` is the smallest.
         """
         steps = self.step + 1
-        self._write_model(weights, config, {**about, "steps": steps}, f"step-{steps:06d}")
+        self.finish(weights, config, about, f"step-{steps:06d}", steps)
         if not self.main:
             return
         scores = {
@@ -228,20 +228,6 @@ class Run:
         for old in sorted(scores, key=lambda folder: int(folder.name[5:]))[:-last]:
             if old != best:
                 shutil.rmtree(old)
-
-    def _write_model(
-        self,
-        weights: Mapping[str, Tensor],
-        config: Config,
-        about: Mapping[str, Any],
-        folder: str,
-    ) -> Path:
-        if self.main:
-            half = {name: tensor.half() for name, tensor in weights.items()}
-            hours = round(self.seconds / 3600, 3)
-            checkpoint.save(self.folder / folder, half, config, {**about, "hours_trained": hours})
-        self.processes.wait_for_everyone()
-        return self.folder / folder
 
     def check(self, loss: Tensor) -> None:
         """Stops a training before the optimizer moves if the loss of any process is not finite.
