@@ -1,13 +1,13 @@
 """`codeclm codec probe`, `minimal-pairs`, `listen`, `listen-score`, `pick`: studies of codecs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from codeclm.cli import codec as codecs_verbs
 from codeclm.cli.codec import CodecName
-from codeclm.cli.common import Json, check_input, print_json, quiet_stdout
+from codeclm.cli.common import Json, check_input, print_json, progress, quiet_stdout, words
 
 app = codecs_verbs.app  # these verbs stand beside those of codec.py
 Data = Annotated[Path, typer.Option(help="The manifest of recordings with their texts.")]
@@ -38,7 +38,7 @@ def codec_probe(
 
     plan = Plan(codec, data, out, items, swaps, alignment, frames, asr, seed)
     with quiet_stdout():
-        page = codec_probe.run(plan, _progress)
+        page = codec_probe.run(plan, progress)
     print(page)
 
 
@@ -63,10 +63,9 @@ def codec_minimal_pairs(
         raise ValueError(f"recordings {audio}: no such file or folder")
     from codeclm.codec_study import minimal_pairs, pair_study
 
-    names = tuple(name.strip() for name in codecs.split(",") if name.strip())
-    plan = pair_study.Plan(names, pairs or minimal_pairs.LIST, audio, out, sound)
+    plan = pair_study.Plan(words(codecs), pairs or minimal_pairs.LIST, audio, out, sound)
     with quiet_stdout():
-        page = pair_study.run(plan, _progress)
+        page = pair_study.run(plan, progress)
     print(page)
 
 
@@ -76,8 +75,9 @@ def codec_listen(
     data: Data,
     out: Annotated[Path, typer.Option(help="The HTML page to write.")],
     items: Annotated[int, typer.Option(min=1, help="Recordings to rate.")] = 8,
-    words: Annotated[
-        Path | None, typer.Option(help="Manifest of words, or its folder: adds an ABX test.")
+    abx: Annotated[
+        Path | None,
+        typer.Option("--words", help="Manifest of words, or its folder: adds an ABX test."),
     ] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="Their list; without it that of the package.")
@@ -94,9 +94,8 @@ def codec_listen(
     from codeclm.files import write_text
 
     check_folder(out)
-    names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     lists = pairs or minimal_pairs.LIST
-    plan = listen_page.Plan(names, data, items, words, lists, trials, seed)
+    plan = listen_page.Plan(words(codecs), data, items, abx, lists, trials, seed)
     with quiet_stdout():
         page = listen_page.build(plan)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -167,11 +166,3 @@ def codec_pick(
         print(f"then: {', '.join(f'{c.name} ({c.points:g})' for c in good[top:])}")
     for choice in refused:
         print(f"not {choice.name}: {choice.refused}")
-
-
-def _progress(tasks: list[Any]) -> Any:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(tasks, "measuring", console=console, disable=not tasks)

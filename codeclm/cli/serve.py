@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from codeclm.cli.common import Model, check_input, check_model
+from codeclm.cli.common import Model, OwnCodec, check_input, check_model
 
 
 def serve(
@@ -43,9 +43,7 @@ def serve(
         list[Path] | None,
         typer.Option(help="A page of a comparison to show beside the page; repeatable."),
     ] = None,
-    codec: Annotated[
-        str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
-    ] = None,
+    codec: OwnCodec = None,
 ) -> None:
     """Serve speech: OpenAI's API, a WebSocket, and a page."""
     check_model(model)
