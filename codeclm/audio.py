@@ -45,11 +45,7 @@ class Info(NamedTuple):
 
 
 def info(path: "str | Path | BinaryIO") -> Info:
-    """Reads the header alone; a file that was cut off can hold less than it says.
-
-    Raises:
-        ValueError: missing, a folder, not audio.
-    """
+    """Reads the header alone, with `read`'s errors; a file cut off can hold less than it says."""
     with _open(path) as file:
         return Info(file.samplerate, file.channels, file.frames / file.samplerate)
 
@@ -61,7 +57,7 @@ def read(
     seconds: float | None = None,
     channel: int | None = None,
 ) -> "Tensor":
-    """Reads a sound file, or a part of it, as mono at `sample_rate`.
+    """Reads a sound file, or a part of it, as mono `[1, N]` float32 at `sample_rate`.
 
     Args:
         path: a file, or an open binary file (a member of a tar, an upload).
@@ -69,9 +65,6 @@ def read(
         start: seconds of the file to leave out.
         seconds: how many to read at most; None reads to the end.
         channel: the one to take, counted from 0, instead of the average.
-
-    Returns:
-        `[1, N]` float32.
 
     Raises:
         ValueError: missing, a folder, not audio, empty, holding NaN or infinite samples, shorter
@@ -189,11 +182,7 @@ def write(
 
 
 def check_writable(path: str | Path) -> None:
-    """Says before long work whether `write` could make this file.
-
-    Raises:
-        ValueError: unknown suffix, a folder, or no permission to make the file there.
-    """
+    """Says before long work, with a ValueError, if `write` could not make this file."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
@@ -202,11 +191,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Says before long work whether a file of any kind can be made at `path`.
-
-    Raises:
-        ValueError: `path` is a folder, or its folder can neither be written nor made.
-    """
+    """Says before long work, with a ValueError, if no file of any kind can be made at `path`."""
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; name a file in it")
     folder = os.path.dirname(os.path.abspath(path))

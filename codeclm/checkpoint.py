@@ -109,11 +109,7 @@ def load(name: str | Path) -> Checkpoint:
 
 
 def load_speech(name: str | Path) -> Checkpoint:
-    """The same of a model that speaks.
-
-    Raises:
-        ValueError: as `load` does, or it is of another kind.
-    """
+    """The same of a model that speaks; one of another kind is a ValueError."""
     saved = load(name)
     if saved.meta.get("kind") != "tts":
         raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
@@ -202,7 +198,7 @@ def _complete(folder: Path) -> Path:
     return folder
 
 
-def download(name: str, wanted: Sequence[str], missing: str, remedy: str) -> Path:
+def download(name: str, wanted: list[str], missing: str, remedy: str) -> Path:
     """The folder of a hub name, "owner/name[@revision]", with the files that match `wanted`.
 
     Raises:

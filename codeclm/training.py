@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from accelerate import PartialState
@@ -33,6 +33,7 @@ from codeclm import checkpoint
 from codeclm.config import Config
 
 if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
     from torch.utils.tensorboard import SummaryWriter
 
 Tracker = Literal["tensorboard", "none"]
@@ -45,14 +46,6 @@ def give_back() -> None:
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
-
-
-class Part(Protocol):
-    """What a run saves and takes up again: a module, an optimizer, a `Learner`."""
-
-    def state_dict(self) -> Any: ...
-
-    def load_state_dict(self, state: Any, /) -> Any: ...
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
@@ -107,7 +100,7 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        parts: Mapping[str, Part],
+        parts: "Mapping[str, Stateful]",
         every_minutes: float = 3.0,
         tracker: Tracker = "none",
     ) -> None:
@@ -133,7 +126,7 @@ class Run:
             self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
-        """Writes `resume.pt` to a temporary name, then renames it."""
+        """Writes `resume.pt`, whole or not at all."""
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         if self.main:
             temporary = self.folder / "resume.pt.tmp"
@@ -230,11 +223,7 @@ class Run:
                 shutil.rmtree(old)
 
     def check(self, loss: Tensor) -> None:
-        """Stops a training before the optimizer moves if the loss of any process is not finite.
-
-        Raises:
-            ValueError: in all processes.
-        """
+        """Refuses, in all processes, a loss that is not finite in any: before the weights move."""
         (broken,) = self._any(not torch.isfinite(loss))
         if broken:
             raise ValueError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.audio import BLOCK, OPUS_RATES
+from codeclm.tts.mouth import Wav
 
 TYPES = {
     "pcm": "audio/pcm",
@@ -31,8 +32,6 @@ CODINGS: dict[str, dict[str, Any]] = {
     "flac": {"format": "FLAC", "subtype": "PCM_16"},
 }
 UNKNOWN = 0xFFFFFFFF
-
-Wav = NDArray[np.float32]
 
 
 def pcm(wav: Wav) -> bytes:

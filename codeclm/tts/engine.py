@@ -175,7 +175,7 @@ class Talk:
         if last.size:
             network.hear(last, cache)
         self.cache = network.join([cache, *(network.start() for _ in range(1, self.rows))])
-        self.spent = (self.heard + last.shape[1]) / network.rate
+        self.spent: float = (self.heard + last.shape[1]) / network.rate
 
     def fits(self, said: Said) -> bool:
         """Whether a sentence can go on in this memory."""

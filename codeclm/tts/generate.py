@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Network, Said, Talk
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Mouth, Sound
+from codeclm.tts.mouth import Mouth, Sound, Wav
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 
@@ -32,7 +31,6 @@ KEPT_VOICES = 16  # whose prefilled caches stay in memory
 UNDERSTOOD = 0.2  # word errors a word, above which a listener asks again
 TOGETHER = 16  # talks at a time
 
-Wav = NDArray[np.float32]
 Listener = Callable[[Wav, int, str, str], float]  # sound, sample rate, text, language: word errors
 Drawing = Sampling | Sequence[Sampling]
 
@@ -245,23 +243,6 @@ class TTS:
                 del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache
         return self._prefilled[id(voice)][1]
-
-    def frames(
-        self,
-        ids: Sequence[int],
-        voice: "Voice | None" = None,
-        sampling: Drawing | None = None,
-        seed: int | np.random.Generator = 0,
-        guards: Guards | None = None,
-        interventions: Counter[str] | None = None,
-    ) -> Iterator[NDArray[Any]]:
-        """Frames [K] of the token matrix of one sentence, as soon as the layout has them."""
-        counts: Counter[str] = Counter() if interventions is None else interventions
-        guards, engine = guards or Guards(), Engine(self.network)
-        engine.add(self.talk(iter([Said(ids)]), voice, sampling, seed, guards, counts))
-        while engine.talks:
-            for heard in engine.step():
-                yield from heard.frames.T
 
     def how(self, sampling: Drawing | None = None) -> How:
         """One sampling for each stream; None: as the model was made to."""

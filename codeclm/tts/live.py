@@ -67,16 +67,10 @@ class Desk:
         sink: Sink | None = None,
         watched: bool = False,
     ) -> Answer:
-        """Begins an answer.
+        """Begins an answer in the voice and language of the request, to the sentences `found`.
 
-        Args:
-            request: voice, language and seed of it.
-            found: the sentences of its text (`TTS.said`).
-            complete: that is all; otherwise more is added by `Answer.say`.
-            sampling: as of `TTS.speak`.
-            guards: as of `TTS.speak`.
-            sink: as of `Answer`.
-            watched: as of `Answer`.
+        If that is not `complete`, more is added by `Answer.say`. All else is as `TTS.speak` and
+        `Answer` have it.
 
         Raises:
             FullError: there is no place.
