@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 import codeclm
 from codeclm.serve import errors, metrics
 from codeclm.serve.conversation import Conversation
-from codeclm.serve.errors import RefusalError
+from codeclm.serve.errors import RefusalError, unknown
 from codeclm.serve.gate import Gate
 from codeclm.serve.service import Service, Settings
 from codeclm.serve.speech import SpeechRequest, Spoken
@@ -95,9 +95,7 @@ async def models(service: Shared) -> dict[str, Any]:
 async def model(service: Shared, name: str) -> dict[str, Any]:
     """The model by one of its names."""
     if name not in service.settings.names:
-        raise RefusalError(
-            f"there is no model {name[:80]!r}", "model_not_found", "model", status=404
-        )
+        raise unknown("model", name)
     return _model(name)
 
 

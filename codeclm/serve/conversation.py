@@ -89,12 +89,8 @@ class Conversation:
                     raise RefusalError("text: a string is needed", "invalid_value", "text")
                 waits = sum(len(said.ids) for said in tuple(answer.unsaid)) + text.waits
                 if waits + len(piece) > longest:
-                    raise RefusalError(
-                        f"text: at most {longest} characters may wait to be said; send the rest "
-                        "later",
-                        "string_above_max_length",
-                        "text",
-                    )
+                    told = f"text: at most {longest} characters may wait; send the rest later"
+                    raise RefusalError(told, "string_above_max_length", "text")
                 if found := list(text.add(piece)):
                     answer.say(await self._said(found, language))
             elif kind == "end" and not answer.complete:
@@ -152,11 +148,7 @@ class Conversation:
         await asyncio.wait_for(self.socket.send_text(json.dumps(message)), STALLED)
 
     async def _receive(self, seconds: float | None = IDLE) -> dict[str, Any]:
-        """The next message.
-
-        Raises:
-            RefusalError: it is no JSON object.
-        """
+        """The next message; what is no JSON object is refused."""
         message = await asyncio.wait_for(self.socket.receive(), seconds)
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))

@@ -41,6 +41,13 @@ class RefusalError(Exception):
         return JSONResponse({"error": self.body()}, self.status, headers)
 
 
+def unknown(what: str, name: str, known: str = "", status: int = 404) -> RefusalError:
+    """Of a model or voice that is not here."""
+    return RefusalError(
+        f"there is no {what} {name[:80]!r}{known}", f"{what}_not_found", what, status
+    )
+
+
 def refusal(error: BaseException, param: str | None = None) -> RefusalError:
     """What a client is told of an error; of one that is ours, only that there was one."""
     if isinstance(error, RefusalError):

@@ -60,12 +60,7 @@ def whole(kind: str, rate: int, wav: Wav) -> bytes:
 
 
 class Encoder:
-    """Turns chunks of sound into bytes.
-
-    Args:
-        kind: one of `STREAMED`.
-        rate: Hz.
-    """
+    """Turns chunks of sound at a rate into bytes of one kind of `STREAMED`."""
 
     def __init__(self, kind: str, rate: int) -> None:
         self._out = _Appended()

@@ -30,11 +30,7 @@ def keys_of(given: str | None) -> tuple[str, ...]:
 
 
 def check(host: str, keys: tuple[str, ...], public: bool) -> None:
-    """Refuses to be open to the network without keys.
-
-    Raises:
-        ValueError: it would be.
-    """
+    """Refuses, with a ValueError, to be open to the network without keys."""
     if not is_loopback(host) and not keys and not public:
         raise ValueError(
             f"{host} can be reached by others: set {KEYS}, or say --public to serve everybody"
@@ -60,15 +56,11 @@ def build(
 
 
 class Server(uvicorn.Server):
-    """A uvicorn that, at the first signal, begins no more answers and finishes those under way.
-
-    Args:
-        grace: seconds that this may take.
-    """
+    """A uvicorn that, at the first signal, begins no more answers and finishes those under way."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, grace: float) -> None:
         super().__init__(config)
-        self.app, self.grace = app, grace
+        self.app, self.grace = app, grace  # seconds that this may take
         self.told: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

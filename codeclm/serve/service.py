@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from codeclm.serve.errors import RefusalError
+from codeclm.serve.errors import RefusalError, unknown
 from codeclm.serve.metrics import Metrics
 from codeclm.serve.voices import Voices
 from codeclm.tts.answer import Answer, Drawn, Event
@@ -62,12 +62,7 @@ class Wish(BaseModel):
 
 
 class Service:
-    """A server's parts.
-
-    Attributes:
-        clients: that are being answered.
-        leaving: no more answers are begun.
-    """
+    """A server's parts."""
 
     def __init__(self, tts: TTS, settings: Settings) -> None:
         self.tts, self.settings = tts, settings
@@ -77,7 +72,8 @@ class Service:
         for voice in islice(tts.voices.values(), KEPT_VOICES):
             self.desk.ask(partial(tts.prepare, voice))
         self.making = asyncio.Lock()  # of voices, one at a time
-        self.clients, self.leaving = 0, False
+        self.clients = 0  # that are being answered
+        self.leaving = False  # no more answers are begun
 
     def close(self) -> None:
         """Ends what is still being said."""
@@ -86,27 +82,16 @@ class Service:
 
     def voice(self, wish: Wish) -> Voice | None:
         """The voice of a wish, once its model is known to be here."""
-        if wish.model is not None and wish.model not in self.settings.names:
-            raise RefusalError(
-                f"there is no model {wish.model[:80]!r}; there is {self.settings.names[0]}",
-                "model_not_found",
-                "model",
-                404,
-            )
+        names = self.settings.names
+        if wish.model is not None and wish.model not in names:
+            raise unknown("model", wish.model, f"; there is {names[0]}")
         return self.voices.find(wish.voice)
 
     def said(self, text: str, language: str) -> list[Said]:
-        """The sentences of a text.
-
-        Raises:
-            RefusalError: there is nothing to say, or too much, or it cannot be said.
-        """
+        """The sentences of a text; what is too long or cannot be said is refused."""
         if len(text) > self.settings.longest:
-            raise RefusalError(
-                f"input: {len(text)} characters, and at most {self.settings.longest} are taken",
-                "string_above_max_length",
-                "input",
-            )
+            told = f"input: {len(text)} characters, and at most {self.settings.longest} are taken"
+            raise RefusalError(told, "string_above_max_length", "input")
         try:
             return list(self.tts.said(text, language))
         except ValueError as error:
@@ -115,12 +100,7 @@ class Service:
     def answer(
         self, wish: Wish, said: Iterable[Said] = (), complete: bool = True, watched: bool = False
     ) -> tuple[Answer, Events]:
-        """Begins an answer; it, and what happens to it.
-
-        Raises:
-            RefusalError: the wish cannot be granted.
-            FullError: not now.
-        """
+        """Begins an answer; it, and what happens to it. There may be no place (FullError)."""
         if self.leaving:
             raise RefusalError("this server is shutting down", "leaving", status=503)
         sampling = self.tts.sampling
@@ -139,11 +119,7 @@ class Service:
         return answer, _events(events, answer)
 
     async def attend(self, answer: Answer, *parts: Coroutine[Any, Any, None]) -> None:
-        """Runs what belongs to an answer until one part ends; then it is spoken no further.
-
-        Raises:
-            Exception: what ended that part; the first one's, if several have ended.
-        """
+        """Runs the parts of an answer until one ends or fails; then it is spoken no further."""
         tasks = [asyncio.create_task(part) for part in parts]
         self.clients += 1
         try:

@@ -29,35 +29,20 @@ class SpeechRequest(Wish):
     stream: bool = True
 
     def check(self) -> None:
-        """Refuses what no model here can do.
-
-        Raises:
-            RefusalError: the first such field.
-        """
-        for field, wrong, message in (
-            (
-                "response_format",
-                self.response_format == "aac",
-                f"aac is not made here; there are {', '.join(TYPES)}",
-            ),
-            (
-                "speed",
-                self.speed != 1.0,
-                "speed: only 1 is spoken; play the sound faster or slower where it is heard",
-            ),
-            (
-                "instructions",
-                self.instructions,
-                "instructions: this model takes none; its way of speaking comes from the voice",
-            ),
-            (
-                "stream_format",
-                self.stream_format == "sse" and not self.stream,
-                "stream: false has no events",
-            ),
-        ):
-            if wrong:
-                raise RefusalError(message, "unsupported_value", field)
+        """Refuses what no model here can do."""
+        wrong = {}
+        if self.response_format == "aac":
+            wrong["response_format"] = f"aac is not made here; there are {', '.join(TYPES)}"
+        if self.speed != 1.0:
+            wrong["speed"] = "speed: only 1 is spoken; play the sound faster where it is heard"
+        if self.instructions:
+            wrong["instructions"] = (
+                "instructions: none are taken; the way of speaking is the voice's"
+            )
+        if self.stream_format == "sse" and not self.stream:
+            wrong["stream_format"] = "stream: false has no events"
+        for field, message in wrong.items():
+            raise RefusalError(message, "unsupported_value", field)
 
 
 class Spoken(Response):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from codeclm import audio
-from codeclm.serve.errors import RefusalError
+from codeclm.serve.errors import RefusalError, unknown
 from codeclm.tts.generate import TTS
 from codeclm.tts.voice import SUFFIX, Voice
 
@@ -57,11 +57,7 @@ class Voices:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def find(self, wanted: str | None) -> Voice | None:
-        """A voice by its id; None and `default`: the first stock voice, if there is one.
-
-        Raises:
-            RefusalError: there is none of that id.
-        """
+        """A voice by its id; None and `default`: the first stock one. Unknown ones are refused."""
         if wanted is None or wanted == DEFAULT:
             return next(iter(self.tts.voices.values()), None)
         if wanted in self.tts.voices:
@@ -71,11 +67,7 @@ class Voices:
             with contextlib.suppress(OSError, ValueError):
                 return self._load(path, path.stat().st_mtime_ns)
         stock = ", ".join([DEFAULT, *self.tts.voices])
-        raise RefusalError(
-            f"there is no voice {wanted[:80]!r}; there are {stock}, and those of GET /v1/voices",
-            "voice_not_found",
-            "voice",
-        )
+        raise unknown("voice", wanted, f"; there are {stock}, and those of GET /v1/voices", 400)
 
     def listed(self) -> list[dict[str, Any]]:
         """All that this model can speak with: stock ones first, then the oldest."""
@@ -89,11 +81,7 @@ class Voices:
         return found
 
     def add(self, voice: Voice) -> dict[str, Any]:
-        """Keeps a voice.
-
-        Raises:
-            RefusalError: there are too many.
-        """
+        """Keeps a voice; too many are refused."""
         if len(self._files()) >= MOST:
             raise RefusalError(f"there are {MOST} voices already: delete some", "too_many_voices")
         name = f"voice_{secrets.token_hex(8)}"
@@ -102,23 +90,16 @@ class Voices:
         return about(name, voice, "own", int(path.stat().st_mtime))
 
     def remove(self, wanted: str) -> None:
-        """Forgets an uploaded voice.
-
-        Raises:
-            RefusalError: there is none, or it is a stock voice.
-        """
+        """Forgets an uploaded voice; stock voices and unknown ones are refused."""
         if wanted in self.tts.voices:
-            raise RefusalError(
-                f"{wanted} is a stock voice and stays", "stock_voice", "voice", status=403
-            )
+            told = f"{wanted} is a stock voice and stays"
+            raise RefusalError(told, "stock_voice", "voice", status=403)
         try:
             if not ID.fullmatch(wanted):
                 raise FileNotFoundError
             (self.folder / (wanted + SUFFIX)).unlink()
         except FileNotFoundError:
-            raise RefusalError(
-                f"there is no voice {wanted[:80]!r}", "voice_not_found", "voice", status=404
-            ) from None
+            raise unknown("voice", wanted) from None
 
     def _files(self) -> list[Path]:
         files = self.folder.glob(f"*{SUFFIX}")
@@ -132,12 +113,9 @@ def about(name: str, voice: Voice, kind: str, created: int = 0) -> dict[str, Any
 
 
 def make(tts: TTS, file: BinaryIO, name: str, transcript: str, language: str) -> Voice:
-    """A voice from an uploaded recording.
+    """A voice from an uploaded recording, or why it cannot be one.
 
     Nothing is decoded beyond `LONGEST`, whatever the header promises.
-
-    Raises:
-        ValueError: it cannot be one.
     """
     if not name.isprintable() or len(name) > NAME:
         raise RefusalError(f"name: at most {NAME} printable characters", "invalid_value", "name")
@@ -151,11 +129,9 @@ def make(tts: TTS, file: BinaryIO, name: str, transcript: str, language: str) ->
         raise RefusalError("send a recording as wav, flac, ogg, opus or mp3", "wrong_type", "file")
     info = audio.info(file)
     if info.sample_rate not in RATES or not 1 <= info.channels <= CHANNELS:
+        told = f"this one has {info.sample_rate} Hz and {info.channels} channels"
         raise RefusalError(
-            f"send a recording of 8 to 192 kHz, mono or stereo; this one has {info.sample_rate} Hz "
-            f"and {info.channels} channels",
-            "wrong_type",
-            "file",
+            f"send a recording of 8 to 192 kHz, mono or stereo; {told}", "wrong_type", "file"
         )
     rate = tts.codec.spec.sample_rate
     file.seek(0)

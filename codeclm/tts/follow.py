@@ -97,14 +97,7 @@ def sounding(spent: Sequence[int], frames: NDArray[Any]) -> tuple[NDArray[Any], 
 
 
 def _branch(ways: Sequence[Way], chances: Sequence[float], count: int, left: int) -> list[Way]:
-    """The best way to each place that is possible after a frame, the best first.
-
-    Args:
-        ways: before it.
-        chances: that the next token enters.
-        count: of the tokens, all of which must have had a frame at the end.
-        left: frames to come.
-    """
+    """The best way to each place from which `count` tokens fit in the frames left, best first."""
     best: dict[int, Way] = {}
     for way, chance in zip(ways, chances, strict=True):
         *earlier, last = way.spent

@@ -18,7 +18,6 @@ from codeclm.data_prep.shards import Prepared
 from codeclm.tts.data import PROMPT
 from codeclm.tts.model import ModelConfig
 from codeclm.tts.network import speaker
-from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
 
 # Word errors a word of sound files, each with its text and language; the room above has one.
@@ -41,8 +40,7 @@ class Listener:
     """Says sentences with the weights it is given.
 
     Args:
-        sampling: how codes are drawn.
-        llm: the config of the pretrained LLM that the model came from, if there is one.
+        meta: facts that the finished model will hold.
         word_error_rate: judges what was said; None: nobody does.
 
     Raises:
@@ -55,17 +53,11 @@ class Listener:
         config: ModelConfig,
         prepared: Prepared,
         codec: Codec,
-        sampling: Sampling,
-        llm: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any],
         word_error_rate: WordErrorRate | None = None,
     ) -> None:
         self.sentences, self.config, self.codec = sentences, config, codec
-        self.sampling, self.word_error_rate = sampling, word_error_rate
-        self.meta: dict[str, Any] = {"tokenizer": prepared.tokenizer.state()}
-        if prepared.scale:
-            self.meta["scale"] = prepared.scale.to_dict()
-        if llm is not None:
-            self.meta["llm"] = llm
+        self.meta, self.word_error_rate = meta, word_error_rate
         for sentence in sentences:
             prepared.tokenizer.encode(sentence.text, sentence.language)
         first = next(item for item in prepared.items if item.split == "dev")
@@ -82,9 +74,7 @@ class Listener:
         said = []
         for i, sentence in enumerate(self.sentences):
             text, language = sentence.text, sentence.language
-            speech = tts.speak(
-                text, voice=self.voice, language=language, seed=i, sampling=self.sampling
-            )
+            speech = tts.speak(text, voice=self.voice, language=language, seed=i)
             path = folder / f"{i:02d}.wav"
             audio.write(path, speech.wav, speech.sample_rate, {"comment": "synthetic speech"})
             said.append((path, text, language))

@@ -125,11 +125,7 @@ def run(
 
 
 def survey(items: Sequence[Item], config: TtsTraining, spec: CodecSpec, vocabulary: int) -> Corpus:
-    """What a training split means for a plan.
-
-    Raises:
-        ValueError: the split is empty.
-    """
+    """What a training split means for a plan."""
     if not items:
         raise ValueError(f"{config.data} has no utterance in the split 'train'")
     frames, used = (

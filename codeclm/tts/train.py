@@ -23,7 +23,7 @@ from codeclm import checkpoint
 from codeclm.codecs import HOUSE, Codec, CodecSpec, codec_of
 from codeclm.config import Config, load_config
 from codeclm.data_prep.durations import copy_aligner
-from codeclm.data_prep.shards import Item, read_prepared
+from codeclm.data_prep.shards import Item, Prepared, read_prepared
 from codeclm.learner import Learner
 from codeclm.remote import Named
 from codeclm.training import Run, Tracker, cosine, set_rate
@@ -115,31 +115,29 @@ def run(
     weights = _stream_weights(config, spec)
     accelerator = _accelerator(config)
     torch.manual_seed(config.seed)
-    if config.model.pretrained:
-        check_tokenizer(config.model.pretrained, prepared.tokenizer)
-    vocabulary = len(prepared.tokenizer.tokens)
-    model = SpeechLM(config.model, spec, vocabulary, precision=config.mixed_precision)
+    model = _begin(config, prepared)
     layout, sizes = model.layout, model.config
     llm = llm_config(model.backbone) if model.backbone and sizes.pretrained else None
     train, dev = (sequences(config, prepared.items, layout, split) for split in ("train", "dev"))
-    if config.init is not None:
-        try:
-            model.load_state_dict(checkpoint.load(config.init).weights())
-        except RuntimeError as error:
-            raise ValueError(
-                f"{config.init} has other sizes or another vocabulary than this run: give the same "
-                "`model` and the tokenizer it was trained with, or begin without `init`"
-            ) from error
+    vocabulary = len(prepared.tokenizer.tokens)
     teacher = Teacher(config.distil, spec, vocabulary) if config.distil else None
     if teacher is not None:
         teacher.teach(model)
     model.adapt()
     optimizer = make_optimizer(config, model)
+    known = {
+        "kind": "tts",
+        "name": config.name,
+        "codec": spec.to_dict(),
+        "tokenizer": prepared.tokenizer.state(),
+        "sampling": config.sampling.model_dump(),
+        **({"scale": prepared.scale.to_dict()} if prepared.scale else {}),
+    }
+    came_from = {"llm": llm} if llm is not None else {}
     listener = None
     if config.listen and codec is not None:
-        listener = Listener(
-            config.listen, sizes, prepared, codec, config.sampling, llm, word_error_rate
-        )
+        meta = {**known, **came_from}
+        listener = Listener(config.listen, sizes, prepared, codec, meta, word_error_rate)
     bare = model
     model, optimizer = accelerator.prepare(model, optimizer)
     learner = Learner(bare, optimizer, config.ema)
@@ -173,16 +171,7 @@ def run(
 
     def about(reached: Mapping[str, float]) -> dict[str, Any]:
         """What a model folder says of itself, and of the LLM it came from."""
-        return {
-            "kind": "tts",
-            "name": config.name,
-            "codec": spec.to_dict(),
-            "tokenizer": prepared.tokenizer.state(),
-            "sampling": config.sampling.model_dump(),
-            **({"scale": prepared.scale.to_dict()} if prepared.scale else {}),
-            **{name: round(value, 4) for name, value in reached.items()},
-            **({"llm": llm} if llm is not None else {}),
-        }
+        return {**known, **{key: round(value, 4) for key, value in reached.items()}, **came_from}
 
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
@@ -223,6 +212,23 @@ def run(
         copy_aligner(config.data, spec, final)
         print(f"{config.name}: {name.replace('_', ' ', 1)} {reached[name]:.4g}; {final}")
     return final
+
+
+def _begin(config: TtsTraining, prepared: Prepared) -> SpeechLM:
+    """The model before its first step, with the weights of `init` if there is one."""
+    if config.model.pretrained:
+        check_tokenizer(config.model.pretrained, prepared.tokenizer)
+    vocabulary, precision = len(prepared.tokenizer.tokens), config.mixed_precision
+    model = SpeechLM(config.model, prepared.spec, vocabulary, precision=precision)
+    if config.init is not None:
+        try:
+            model.load_state_dict(checkpoint.load(config.init).weights())
+        except RuntimeError as error:
+            raise ValueError(
+                f"{config.init} has other sizes or another vocabulary than this run: give the same "
+                "`model` and the tokenizer it was trained with, or begin without `init`"
+            ) from error
+    return model
 
 
 def _accelerator(config: TtsTraining) -> Accelerator:
