@@ -17,8 +17,9 @@ from codeclm.serve.metrics import Metrics
 from codeclm.serve.voices import Voices
 from codeclm.tts.answer import Answer, Drawn, Event
 from codeclm.tts.engine import Said
-from codeclm.tts.generate import KEPT_VOICES, TTS, Request, Wav
+from codeclm.tts.generate import KEPT_VOICES, TTS, Request
 from codeclm.tts.live import Desk, FullError
+from codeclm.tts.mouth import Wav
 from codeclm.tts.voice import Voice
 
 STALLED = 60.0  # seconds that a client may take to read what it was sent
@@ -109,7 +110,11 @@ class Service:
         seed = random.randrange(2**31) if wish.seed is None else wish.seed
         request = Request("", self.voice(wish), wish.language, seed)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        sink = partial(asyncio.get_running_loop().call_soon_threadsafe, events.put_nowait)
+        loop = asyncio.get_running_loop()
+
+        def sink(event: Event) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
         how: dict[str, Any] = {"complete": complete, "sampling": sampling, "watched": watched}
         try:
             answer = self.desk.answer(request, said, sink=sink, **how)

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.tts.engine import Heard, Said, Talk
-from codeclm.tts.generate import Drawing, Request, Speech, Wav
+from codeclm.tts.generate import Drawing, Request, Speech
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Chunk, Mouth
+from codeclm.tts.mouth import Chunk, Mouth, Wav
 
 if TYPE_CHECKING:
     from codeclm.tts.live import Desk

@@ -142,28 +142,15 @@ class Desk:
 
     def _turn(self) -> None:
         """Lets in who is ready, takes a step of all who speak, and asks for the next turn."""
-        self._admit()
         try:
-            heard = self._engine.step() if self.speaking else []
+            self._admit()
+            if self.speaking:
+                self._step()
         except Exception as error:  # whose fault it was cannot be known
             log.exception("a step failed, and the talks in it end")
-            self._engine, heard = Engine(self.tts.network), []
+            self._engine = Engine(self.tts.network)
             for answer in tuple(self.speaking.values()):
                 self.end(answer, error)
-        self.steps += bool(heard)
-        staying = set(self._engine.talks)
-        for event in heard:
-            answer = self.speaking[event.talk]
-            try:
-                answer.hear(event)
-            except Exception as error:
-                self.end(answer, error)
-                continue
-            if event.talk not in staying:
-                self._out(answer, "waiting")
-            elif answer.ahead > AHEAD:
-                self._engine.remove(event.talk)
-                self._out(answer, "paused")
         self._busy = bool(self.speaking or self._ready)
         if self._busy:
             self.ask(self._turn)
@@ -180,6 +167,23 @@ class Desk:
                 continue
             self.speaking[talk] = answer
             self._engine.add(talk)
+
+    def _step(self) -> None:
+        heard = self._engine.step()
+        self.steps += 1
+        staying = set(self._engine.talks)
+        for event in heard:
+            answer = self.speaking[event.talk]
+            try:
+                answer.hear(event)
+            except Exception as error:
+                self.end(answer, error)
+                continue
+            if event.talk not in staying:
+                self._out(answer, "waiting")
+            elif answer.ahead > AHEAD:
+                self._engine.remove(event.talk)
+                self._out(answer, "paused")
 
     def _out(self, answer: Answer, state: str) -> None:
         """An answer whose talk has left the engine goes on when it can, perhaps at once."""

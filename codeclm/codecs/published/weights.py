@@ -43,12 +43,9 @@ def find(codec: str, given: str | Path, files: tuple[str, ...] = FILES) -> Path:
     if found := cached(given, files):
         return found
     wanted = [name for each in files for name in each.split("|")]
-    give = (
-        f"put {_told(files)} of {given.partition('@')[0]} into a folder and name the codec "
-        f"{codec}@FOLDER"
-    )
-    missing = f"the weights of {codec} are not here"
-    return find(codec, checkpoint.download(given, wanted, missing, give), files)
+    repo, gone = given.partition("@")[0], f"the weights of {codec} are not here"
+    remedy = f"put {_told(files)} of {repo} into a folder and name the codec {codec}@FOLDER"
+    return find(codec, checkpoint.download(given, wanted, gone, remedy), files)
 
 
 def cached(hub: str, files: tuple[str, ...] = FILES) -> Path | None:
