@@ -234,19 +234,16 @@ def rms_db(wav: "Tensor") -> float:
     return 20 * math.log10(max(rms, 1e-6))
 
 
-def trim(wav: "Tensor", sample_rate: int, keep: float = 0.05, below: float = 40.0) -> "Tensor":
-    """Cuts silence off both ends of `[1, N]`: what lies `below` dB under the loudest 10 ms.
-
-    `keep` seconds of it stay on each side.
-    """
+def trim(wav: "Tensor", sample_rate: int) -> "Tensor":
+    """Cuts silence off both ends of `[1, N]`, but for 50 ms: 40 dB under the loudest 10 ms."""
     hop = sample_rate // 100
     if wav.shape[1] < hop:
         return wav
     whole = wav[0, : wav.shape[1] // hop * hop]
     power = whole.view(-1, hop).square().mean(-1)
-    loud = (power > power.max() * 10 ** (-below / 10)).nonzero()[:, 0]
+    loud = (power > power.max() * 1e-4).nonzero()[:, 0]
     if not len(loud):
         return wav
-    margin = round(keep * sample_rate)
+    margin = round(0.05 * sample_rate)
     first, last = int(loud[0]) * hop - margin, (int(loud[-1]) + 1) * hop + margin
     return wav[:, max(0, first) : last]

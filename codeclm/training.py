@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Tracker = Literal["tensorboard", "none"]
+EVERY = 180.0  # seconds between two saves
 
 
 def give_back() -> None:
@@ -90,7 +91,6 @@ class Run:
     Args:
         folder: made if missing; a `resume.pt` in it is taken up. All processes must see it.
         parts: what changes in training, by name.
-        every_minutes: how often `steps` saves.
         tracker: draws curves of what is logged, beside `metrics.jsonl`.
 
     Raises:
@@ -101,11 +101,9 @@ class Run:
         self,
         folder: Path,
         parts: "Mapping[str, Stateful]",
-        every_minutes: float = 3.0,
         tracker: Tracker = "none",
     ) -> None:
-        self.folder, self.parts, self.every = folder, parts, 60 * every_minutes
-        self.tracker = tracker
+        self.folder, self.parts, self.tracker = folder, parts, tracker
         self.writer: SummaryWriter | None = None
         self.processes = PartialState()
         self.main = self.processes.is_main_process
@@ -159,7 +157,7 @@ class Run:
                 now = time.monotonic()
                 self.step, self.seconds, last = self.step + 1, self.seconds + now - last, now
                 self.bar.update()
-                stop, due = self._any(bool(asked), now - saved > self.every)
+                stop, due = self._any(bool(asked), now - saved > EVERY)
                 if stop or due or self.step == total:
                     self.save()
                     saved = now
