@@ -30,10 +30,9 @@ FORMATS = {
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 READABLE = "wav, flac, ogg, opus, mp3, aiff, au, caf"
-METADATA = ("title", "artist", "album", "date", "comment", "copyright", "license", "software")
 
-_OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-_BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its stack on long ones
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+BLOCK = 1 << 16  # samples per write; libsndfile's Vorbis encoder overflows its stack on long ones
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -46,11 +45,7 @@ class Info(NamedTuple):
 
 
 def info(path: "str | Path | BinaryIO") -> Info:
-    """Reads the header alone; a file that was cut off can hold less than it says.
-
-    Raises:
-        ValueError: missing, a folder, not audio.
-    """
+    """Reads the header alone, with `read`'s errors; a file cut off can hold less than it says."""
     with _open(path) as file:
         return Info(file.samplerate, file.channels, file.frames / file.samplerate)
 
@@ -62,7 +57,7 @@ def read(
     seconds: float | None = None,
     channel: int | None = None,
 ) -> "Tensor":
-    """Reads a sound file, or a part of it, as mono at `sample_rate`.
+    """Reads a sound file, or a part of it, as mono `[1, N]` float32 at `sample_rate`.
 
     Args:
         path: a file, or an open binary file (a member of a tar, an upload).
@@ -70,9 +65,6 @@ def read(
         start: seconds of the file to leave out.
         seconds: how many to read at most; None reads to the end.
         channel: the one to take, counted from 0, instead of the average.
-
-    Returns:
-        `[1, N]` float32.
 
     Raises:
         ValueError: missing, a folder, not audio, empty, holding NaN or infinite samples, shorter
@@ -148,7 +140,7 @@ def write(
         path: where; missing parent folders are made.
         wav: `[N]` or `[1, N]`; samples beyond [-1, 1] are clipped.
         sample_rate: in Hz.
-        metadata: any of `METADATA`.
+        metadata: title, comment, software and others that libsndfile knows.
 
     Raises:
         ValueError: `path` cannot be written in this format, or `wav` holds NaN or infinity.
@@ -160,12 +152,11 @@ def write(
     plain = wav if isinstance(wav, np.ndarray) else wav.detach().cpu().float().numpy()
     mono = plain.astype(np.float32, copy=False).reshape(-1)
     assert mono.size == wav.shape[-1], f"expected [N] or [1, N], got {list(wav.shape)}"
-    assert metadata.keys() <= set(METADATA), f"metadata is one of {METADATA}, got {list(metadata)}"
     if not np.isfinite(mono).all():
         raise ValueError(f"{path} is not written: the sound holds samples that are NaN or infinite")
     path = Path(path)
     container, coding = FORMATS[path.suffix.lower()]
-    if coding == "OPUS" and sample_rate not in _OPUS_RATES:
+    if coding == "OPUS" and sample_rate not in OPUS_RATES:
         import torch
 
         mono = resample(torch.from_numpy(mono), sample_rate, 48_000).numpy()
@@ -179,8 +170,8 @@ def write(
         ) as file:
             for key, text in metadata.items():
                 setattr(file, key, text)
-            for start in range(0, len(samples), _BLOCK):
-                file.write(samples[start : start + _BLOCK])
+            for start in range(0, len(samples), BLOCK):
+                file.write(samples[start : start + BLOCK])
         fresh.replace(path)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
@@ -191,11 +182,7 @@ def write(
 
 
 def check_writable(path: str | Path) -> None:
-    """Says before long work whether `write` could make this file.
-
-    Raises:
-        ValueError: unknown suffix, a folder, or no permission to make the file there.
-    """
+    """Says before long work, with a ValueError, if `write` could not make this file."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
@@ -204,11 +191,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Says before long work whether a file of any kind can be made at `path`.
-
-    Raises:
-        ValueError: `path` is a folder, or its folder can neither be written nor made.
-    """
+    """Says before long work, with a ValueError, if no file of any kind can be made at `path`."""
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; name a file in it")
     folder = os.path.dirname(os.path.abspath(path))
@@ -251,25 +234,16 @@ def rms_db(wav: "Tensor") -> float:
     return 20 * math.log10(max(rms, 1e-6))
 
 
-def peak_normalize(wav: "Tensor", peak: float = 0.95) -> "Tensor":
-    """Scales `[..., N]` so that its largest sample is `peak`; silence stays silent."""
-    largest = wav.abs().max().item() if wav.numel() else 0.0
-    return wav * (peak / largest) if largest > 0 else wav
-
-
-def trim(wav: "Tensor", sample_rate: int, keep: float = 0.05, below: float = 40.0) -> "Tensor":
-    """Cuts silence off both ends of `[1, N]`: what lies `below` dB under the loudest 10 ms.
-
-    `keep` seconds of it stay on each side.
-    """
+def trim(wav: "Tensor", sample_rate: int) -> "Tensor":
+    """Cuts silence off both ends of `[1, N]`, but for 50 ms: 40 dB under the loudest 10 ms."""
     hop = sample_rate // 100
     if wav.shape[1] < hop:
         return wav
     whole = wav[0, : wav.shape[1] // hop * hop]
     power = whole.view(-1, hop).square().mean(-1)
-    loud = (power > power.max() * 10 ** (-below / 10)).nonzero()[:, 0]
+    loud = (power > power.max() * 1e-4).nonzero()[:, 0]
     if not len(loud):
         return wav
-    margin = round(keep * sample_rate)
+    margin = round(0.05 * sample_rate)
     first, last = int(loud[0]) * hop - margin, (int(loud[-1]) + 1) * hop + margin
     return wav[:, max(0, first) : last]

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +34,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `load` found in a folder; `config` is the plain YAML, for the owner to validate."""
+    """What `load` found; `config` is the plain YAML, for the owner to validate."""
 
     folder: Path
     tensors: dict[str, "Tensor"]
@@ -57,13 +57,20 @@ def save(
     Raises:
         ValueError: `folder` is a file, or cannot be written.
     """
+    from safetensors.torch import save_file
+
     folder = Path(folder).resolve()
     fresh = folder.with_name(f".{folder.name}.new-{uuid.uuid4().hex[:8]}")
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; name a folder to save the model in")
         fresh.mkdir(parents=True)
-        _write_files(fresh, tensors, config, meta)
+        # Copies, because tied weights share memory, which the format does not allow.
+        copies = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        save_file(copies, fresh / WEIGHTS, metadata={"format": "pt"})
+        (fresh / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
+        (fresh / META).write_text(text + "\n", encoding="utf-8")
         _replace(folder, fresh)
     except OSError as error:
         raise ValueError(f"cannot save a model in {folder}: {error.strerror or error}") from error
@@ -81,30 +88,28 @@ def load(name: str | Path) -> Checkpoint:
     from safetensors.torch import load_file
 
     folder = resolve(name)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise _damaged(folder / WEIGHTS, error) from None
-    try:
-        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"), CONFIG)
-    except ValueError as error:
-        raise _damaged(folder / CONFIG, error) from None
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(folder / META, error) from None
-    for file, content in ((CONFIG, config), (META, meta)):
-        if not isinstance(content, dict):
-            raise _damaged(folder / file, f"expected a mapping, found {type(content).__name__}")
-    return Checkpoint(folder, tensors, config, meta)
+    readers: dict[str, Callable[[Path], Any]] = {
+        WEIGHTS: load_file,
+        CONFIG: lambda file: parse_yaml(file.read_text(encoding="utf-8"), CONFIG),
+        META: lambda file: json.loads(file.read_text(encoding="utf-8")),
+    }
+    found = []
+    for file, read in readers.items():
+        try:
+            content = read(folder / file)
+            if not isinstance(content, dict):
+                raise ValueError(f"expected a mapping, found {type(content).__name__}")
+        except (SafetensorError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{folder / file} is damaged ({reason}); copy the model again"
+            ) from None
+        found.append(content)
+    return Checkpoint(folder, *found)
 
 
 def load_speech(name: str | Path) -> Checkpoint:
-    """The same of a model that speaks.
-
-    Raises:
-        ValueError: as `load` does, or it is of another kind.
-    """
+    """The same of a model that speaks; one of another kind is a ValueError."""
     saved = load(name)
     if saved.meta.get("kind") != "tts":
         raise ValueError(f"{name} holds a {saved.meta.get('kind')}, not a speech model")
@@ -122,7 +127,7 @@ def resolve(name: str | Path) -> Path:
         ValueError: no such folder, an incomplete one, or a download that failed.
     """
     text = str(name)
-    if isinstance(name, str) and (text == "starter" or text.startswith("starter/")):
+    if isinstance(name, str) and text.partition("/")[0] == "starter":
         return _complete(_starter(text))
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -130,7 +135,11 @@ def resolve(name: str | Path) -> Path:
     if folder.exists():
         raise ValueError(f"{text} is a file; give the folder that holds {', '.join(FILES)}")
     if isinstance(name, str) and HUB_NAME.fullmatch(text):
-        return _complete(_download(text))
+        wanted = [f"*{CONFIG}", f"*{META}", "*.safetensors", "onnx/*"]
+        give = (
+            f"copy {', '.join(FILES)} of {text.partition('@')[0]} into a folder and give its path"
+        )
+        return _complete(download(text, wanted, f"no folder {text!r} here", give))
     raise ValueError(
         f"no model {text!r}: not a folder here; "
         'else give "starter" or a hub name such as "owner/name" or "owner/name@revision"'
@@ -147,19 +156,6 @@ def fingerprint(tensors: Mapping[str, "Tensor"]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _write_files(
-    folder: Path, tensors: Mapping[str, "Tensor"], config: Config, meta: Mapping[str, JSON]
-) -> None:
-    from safetensors.torch import save_file
-
-    # Copies, because tied weights share memory, which the format does not allow.
-    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(copies, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-    text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / META).write_text(text + "\n", encoding="utf-8")
 
 
 def _replace(folder: Path, fresh: Path) -> None:
@@ -202,25 +198,21 @@ def _complete(folder: Path) -> Path:
     return folder
 
 
-def _download(name: str) -> Path:
+def download(name: str, wanted: list[str], missing: str, remedy: str) -> Path:
+    """The folder of a hub name, "owner/name[@revision]", with the files that match `wanted`.
+
+    Raises:
+        ValueError: the download failed; begins with what is missing, ends with the remedy.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     repo, _, revision = name.partition("@")
     try:
-        folder = snapshot_download(
-            repo,
-            revision=revision or None,
-            allow_patterns=[f"*{CONFIG}", f"*{META}", "*.safetensors", "onnx/*"],
-        )
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"no folder {name!r} here, and downloading it from the hub failed ({reason}); "
-            f"without a network, copy {', '.join(FILES)} of {repo} into a folder and give its path"
+            f"{missing}, and downloading {name} from the hub failed ({reason}); without a network, "
+            f"{remedy}"
         ) from error
-    return Path(folder)
-
-
-def _damaged(file: Path, reason: object) -> ValueError:
-    return ValueError(f"{file} is damaged ({' '.join(str(reason).split())}); copy the model again")

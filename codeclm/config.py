@@ -13,14 +13,14 @@ differs. Mappings are merged key by key; anything else, lists too, is replaced a
 """
 
 import re
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 KeyPath = tuple[str | int, ...]  # ("optim", "betas", 0) is written optim.betas.0
@@ -30,6 +30,16 @@ class Config(BaseModel):
     """Base of every configuration: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, given: Any) -> Any:
+        """Names what `extra="forbid"` would not: the keys that there are."""
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in cls.model_fields:
+                about = {"key": key, "known": list(cls.model_fields)}
+                raise PydanticCustomError("unknown_key", "unknown key {key}", about)
+        return given
 
 
 def load_config(
@@ -60,7 +70,7 @@ def load_config(
         return cls.model_validate(data)
     except ValidationError as error:
         where = str(path) if path is not None else cls.__name__
-        raise ValueError(_explain(error, cls, data, sources, where)) from None
+        raise ValueError(_explain(error, data, sources, where)) from None
 
 
 def to_yaml(config: Config) -> str:
@@ -183,24 +193,20 @@ def _key_paths(layer: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[KeyPa
 
 
 def _explain(
-    error: ValidationError,
-    cls: type[BaseModel],
-    data: Mapping[str, Any],
-    sources: Mapping[KeyPath, str],
-    where: str,
+    error: ValidationError, data: Mapping[str, Any], sources: Mapping[KeyPath, str], where: str
 ) -> str:
     """Names the source, the key, what is wrong with it and what would be right."""
     first, *others = error.errors(include_url=False)
-    path = _path_in_data(first["loc"], data)
+    unknown: dict[str, Any] = first["ctx"] if first["type"] == "unknown_key" else {}
+    path = _path_in_data((*first["loc"], unknown["key"]) if unknown else first["loc"], data)
     source = next(
         (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources), where
     )
     key = ".".join(map(str, path)) or "the whole"
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(cls, first["loc"][:-1])
-        what = (
-            f"unknown key {key!r}{_nearest(str(path[-1]), known)}; known keys: {', '.join(known)}"
-        )
+    if unknown:
+        match = get_close_matches(str(path[-1]), unknown["known"], n=1, cutoff=0.5)
+        meant = f" (did you mean {match[0]!r}?)" if match else ""
+        what = f"unknown key {key!r}{meant}; known keys: {', '.join(unknown['known'])}"
     elif first["type"] == "missing":
         what = f"{key!r} has no default; set it in the file or as {key}=..."
     else:
@@ -222,36 +228,3 @@ def _path_in_data(loc: KeyPath, data: Any) -> KeyPath:
         if inside or i == len(loc) - 1:
             path.append(part)
     return tuple(path)
-
-
-def _known_keys(cls: type[BaseModel], loc: KeyPath) -> list[str]:
-    """The field names at `loc`, in the order in which the class lists them."""
-    models = [cls]
-    for part in loc:
-        fields = [m.model_fields[str(part)] for m in models if part in m.model_fields]
-        tagged = [m for m in models if part in _tags(m)]
-        if fields:
-            models = [model for field in fields for model in _models_in(field.annotation)]
-        elif tagged:
-            models = tagged
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models inside `A`, `A | None`, `list[A]`, `dict[str, A]`, `Annotated[A | B, ...]`."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    if get_origin(annotation) in (Annotated, Union, types.UnionType, list, tuple, dict):
-        return [model for inner in get_args(annotation) for model in _models_in(inner)]
-    return []
-
-
-def _tags(model: type[BaseModel]) -> set[Any]:
-    """What pydantic may call this model inside a union: its name or its literal tag."""
-    literals = [f.annotation for f in model.model_fields.values()]
-    return {model.__name__, *(v for a in literals if get_origin(a) is Literal for v in get_args(a))}
-
-
-def _nearest(word: str, words: Sequence[str]) -> str:
-    match = get_close_matches(word, words, n=1, cutoff=0.5)
-    return f" (did you mean {match[0]!r}?)" if match else ""

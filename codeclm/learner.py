@@ -79,10 +79,10 @@ class Learner:
                 state["average"] = self.weights()
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave; every process must be given all of it."""
-        self._fill(state["model"])
-        optimizer = state["optimizer"]
+        self._fill(state_dict["model"])
+        optimizer = state_dict["optimizer"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         moments = {
             i: {name: _spread(value, parameters[i]) for name, value in entry.items()}
@@ -91,7 +91,7 @@ class Learner:
         self.optimizer.load_state_dict({**optimizer, "state": moments})
         if self.ema:
             with self.averaged():
-                self._fill(state["average"])
+                self._fill(state_dict["average"])
 
     def _fill(self, weights: Mapping[str, Tensor]) -> None:
         own = self.model.state_dict()

@@ -29,9 +29,10 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
 class Remote:
     """A file or folder of a store.
 
-    Every method raises ConnectionError where the store cannot be asked or says no,
-    FileNotFoundError where there is no such file, ImportError where the library of its protocol is
-    not installed.
+    Raises:
+        ConnectionError: the store cannot be asked, or says no.
+        FileNotFoundError: there is no such file.
+        ImportError: the library of its protocol is not installed.
     """
 
     url: str

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from accelerate import PartialState
@@ -33,9 +33,11 @@ from codeclm import checkpoint
 from codeclm.config import Config
 
 if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
     from torch.utils.tensorboard import SummaryWriter
 
 Tracker = Literal["tensorboard", "none"]
+EVERY = 180.0  # seconds between two saves
 
 
 def give_back() -> None:
@@ -43,17 +45,8 @@ def give_back() -> None:
 
     Sequences of ever other lengths leave gaps in its heap, which grew from 3 to 9 GB in an hour.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
-
-
-class Part(Protocol):
-    """What a run saves and takes up again: a module, an optimizer, a `Learner`."""
-
-    def state_dict(self) -> Any: ...
-
-    def load_state_dict(self, state: Any, /) -> Any: ...
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
@@ -98,7 +91,6 @@ class Run:
     Args:
         folder: made if missing; a `resume.pt` in it is taken up. All processes must see it.
         parts: what changes in training, by name.
-        every_minutes: how often `steps` saves.
         tracker: draws curves of what is logged, beside `metrics.jsonl`.
 
     Raises:
@@ -108,12 +100,10 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        parts: Mapping[str, Part],
-        every_minutes: float = 3.0,
+        parts: "Mapping[str, Stateful]",
         tracker: Tracker = "none",
     ) -> None:
-        self.folder, self.parts, self.every = folder, parts, 60 * every_minutes
-        self.tracker = tracker
+        self.folder, self.parts, self.tracker = folder, parts, tracker
         self.writer: SummaryWriter | None = None
         self.processes = PartialState()
         self.main = self.processes.is_main_process
@@ -134,7 +124,7 @@ class Run:
             self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
-        """Writes `resume.pt` to a temporary name, then renames it."""
+        """Writes `resume.pt`, whole or not at all."""
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         if self.main:
             temporary = self.folder / "resume.pt.tmp"
@@ -151,16 +141,10 @@ class Run:
         """
         self.seed = seed
         last = saved = time.monotonic()
+        shown: dict[str, Any] = {"desc": label, "unit": "step", "mininterval": 5}
         with ExitStack() as stack:
             self.bar = stack.enter_context(
-                tqdm(
-                    total=total,
-                    initial=self.step,
-                    desc=label,
-                    unit="step",
-                    mininterval=5,
-                    disable=not self.main,
-                )
+                tqdm(total=total, initial=self.step, disable=not self.main, **shown)
             )
             if self.main and self.tracker == "tensorboard":
                 self.writer = tensorboard(self.folder / "tensorboard", self.step)
@@ -173,7 +157,7 @@ class Run:
                 now = time.monotonic()
                 self.step, self.seconds, last = self.step + 1, self.seconds + now - last, now
                 self.bar.update()
-                stop, due = self._any(bool(asked), now - saved > self.every)
+                stop, due = self._any(bool(asked), now - saved > EVERY)
                 if stop or due or self.step == total:
                     self.save()
                     saved = now
@@ -198,9 +182,16 @@ class Run:
         config: Config,
         about: Mapping[str, Any],
         folder: str = "final",
+        steps: int | None = None,
     ) -> Path:
-        """Writes the finished model to a sub-folder, in half precision; that folder."""
-        return self._write_model(weights, config, {**about, "steps": self.step}, folder)
+        """Writes a model, done after so many steps, to a sub-folder in half precision; that."""
+        if self.main:
+            half = {name: tensor.half() for name, tensor in weights.items()}
+            facts = {**about, "steps": self.step if steps is None else steps}
+            facts["hours_trained"] = round(self.seconds / 3600, 3)
+            checkpoint.save(self.folder / folder, half, config, facts)
+        self.processes.wait_for_everyone()
+        return self.folder / folder
 
     def keep(
         self,
@@ -216,7 +207,7 @@ class Run:
         in `about` is the smallest.
         """
         steps = self.step + 1
-        self._write_model(weights, config, {**about, "steps": steps}, f"step-{steps:06d}")
+        self.finish(weights, config, about, f"step-{steps:06d}", steps)
         if not self.main:
             return
         scores = {
@@ -229,26 +220,8 @@ class Run:
             if old != best:
                 shutil.rmtree(old)
 
-    def _write_model(
-        self,
-        weights: Mapping[str, Tensor],
-        config: Config,
-        about: Mapping[str, Any],
-        folder: str,
-    ) -> Path:
-        if self.main:
-            half = {name: tensor.half() for name, tensor in weights.items()}
-            hours = round(self.seconds / 3600, 3)
-            checkpoint.save(self.folder / folder, half, config, {**about, "hours_trained": hours})
-        self.processes.wait_for_everyone()
-        return self.folder / folder
-
     def check(self, loss: Tensor) -> None:
-        """Stops a training before the optimizer moves if the loss of any process is not finite.
-
-        Raises:
-            ValueError: in all processes.
-        """
+        """Refuses, in all processes, a loss that is not finite in any: before the weights move."""
         (broken,) = self._any(not torch.isfinite(loss))
         if broken:
             raise ValueError(

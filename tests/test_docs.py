@@ -15,32 +15,30 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 SERVED = {"serve.md"}  # needs a server: tests/serve/test_docs.py
 
 
-def name(page: Path) -> str:
+def name(page):
     return page.relative_to(ROOT).as_posix()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (page.parent / target).exists(), target
 
 
-def blocks(page: Path) -> list[str]:
+def blocks(page):
     return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page) and page.name not in SERVED], ids=name
 )
-def test_python_of_a_page_runs_from_top_to_bottom(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec("\n".join(blocks(page)), {})
 
 
-def commands() -> list[tuple[str, str]]:
+def commands():
     """Every indented line of a page that calls `codeclm`, continued lines joined."""
     found = []
     for page in PAGES:
@@ -50,7 +48,7 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-def test_commands_and_their_options_exist() -> None:
+def test_commands_and_their_options_exist():
     known: Any = typer.main.get_command(app)
     listed = commands()
     assert len(listed) > 50

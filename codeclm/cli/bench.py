@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 import codeclm
-from codeclm.cli.common import VOICE_SUFFIX, Json, check_model, print_json, quiet_stdout
+from codeclm.cli.common import (
+    Json,
+    Language,
+    OwnCodec,
+    Voice,
+    check_model,
+    print_json,
+    quiet_stdout,
+)
 from codeclm.cli.speak import check_voice, voice_of
 
 
@@ -26,19 +34,12 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; otherwise the fastest number is found.")
     ] = None,
-    voice: Annotated[
-        str | None,
-        typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
-    ] = None,
-    codec: Annotated[
-        str | None, typer.Option(help="Folder of the codec, for models trained on your own one.")
-    ] = None,
+    voice: Voice = None,
+    codec: OwnCodec = None,
     text: Annotated[
         list[str] | None, typer.Option(help="What to say; may be given several times.")
     ] = None,
-    language: Annotated[
-        str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
-    ] = "en",
+    language: Language = "en",
     as_json: Json = False,
 ) -> None:
     """Measure speed, time to the first audio, a step and its roofline, and memory."""
@@ -60,12 +61,11 @@ def bench(
             tts = codeclm.load_tts(name, codec)
             spoken = voice_of(voice, tts)
             for count in counts:
-                label = name if count is None else f"{name} {count}"
-                how = tts.sampling.model_copy(update={} if count is None else {"steps": count})
+                label = f"{name} {count}" if count else name
+                how = tts.sampling.model_copy(update={"steps": count} if count else {})
                 folder = checkpoint.resolve(name)
                 ways.append(benching.Way(label, tts, folder, how, spoken, language))
-        texts = text or benching.SENTENCES
-        rows = benching.bench(ways, batches, runs, threads, texts)
+        rows = benching.bench(ways, batches, runs, threads, text or benching.SENTENCES)
     if as_json:
         print_json(rows=[dataclasses.asdict(row) for row in rows])
     else:

@@ -10,7 +10,14 @@ import typer
 
 import codeclm
 from codeclm import audio
-from codeclm.cli.common import SETTINGS, Json, check_input, print_json, quiet_stdout
+from codeclm.cli.common import (
+    SETTINGS,
+    Json,
+    check_input,
+    print_json,
+    quiet_stdout,
+    words,
+)
 
 app = typer.Typer(help="List the codecs, hear and measure what they do to speech.", **SETTINGS)
 
@@ -29,20 +36,14 @@ def codec_list(as_json: Json = False) -> None:
         place = "downloaded" if here else "not downloaded"
         rows.append((name, known.spec, known.hub, place))
     if as_json:
-        print_json(
-            **{
-                name: {**spec.to_dict(), "hub": hub, "weights": place}
-                for name, spec, hub, place in rows
-            },
-            **{opus.name: {**dataclasses.asdict(opus), "streams": []} for opus in yardsticks},
-        )
+        about = {n: {**spec.to_dict(), "hub": hub, "weights": at} for n, spec, hub, at in rows}
+        about |= {opus.name: {**dataclasses.asdict(opus), "streams": []} for opus in yardsticks}
+        print_json(**about)
         return
     for name, spec, hub, place in rows:
-        tokens = (
-            f"{spec.latent_dims} numbers a frame, continuous"
-            if spec.latent_dims
-            else f"{len(spec.streams)} streams, {spec.bitrate / 1000:.2f} kbit/s"
-        )
+        tokens = f"{len(spec.streams)} streams, {spec.bitrate / 1000:.2f} kbit/s"
+        if spec.latent_dims:
+            tokens = f"{spec.latent_dims} numbers a frame, continuous"
         print(
             f"{name}: {spec.family}, {spec.sample_rate} Hz, {spec.frame_rate:.4g} frames a second, "
             f"{tokens}, {spec.latency_ms:.0f} ms" + (f", {hub} {place}" if hub else "")
@@ -182,7 +183,7 @@ def codec_bench(
     as_json: Json = False,
 ) -> None:
     """Measure codecs side by side on your recordings, and write a page about it."""
-    names = _words(codecs)
+    names = words(codecs)
     if not names:
         raise ValueError("--codecs names no codec: give names with commas between them")
     sets = {name or _set_name(path): Path(path) for name, path in map(_named, data)}
@@ -198,9 +199,9 @@ def codec_bench(
     from codeclm.codec_study.measured import Plan
 
     plan = Plan(
-        codecs=tuple(names), data=sets, out=out, items=counts, asr=asr,
-        streams=tuple(_count(n, "--streams") for n in _words(streams)),
-        splits=tuple(_words(splits)) or None, seed=seed, listen=listen,
+        codecs=names, data=sets, out=out, items=counts, asr=asr,
+        streams=tuple(_count(n, "--streams") for n in words(streams)),
+        splits=words(splits) or None, seed=seed, listen=listen,
         command=shlex.join(["codeclm", *sys.argv[1:]]),
     )  # fmt: skip
     with quiet_stdout():
@@ -209,10 +210,6 @@ def codec_bench(
         print_json(**report)
     else:
         print(f"{out / 'report.html'}, report.md, report.json, items.csv")
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from codeclm.cli import codec as codecs_verbs
 from codeclm.cli.codec import CodecName
-from codeclm.cli.common import Json, check_input, print_json, quiet_stdout
+from codeclm.cli.common import Json, check_input, print_json, quiet_stdout, words
 
 app = codecs_verbs.app  # these verbs stand beside those of codec.py
 Data = Annotated[Path, typer.Option(help="The manifest of recordings with their texts.")]
@@ -63,9 +63,8 @@ def codec_minimal_pairs(
         raise ValueError(f"recordings {audio}: no such file or folder")
     from codeclm.codec_study import minimal_pairs, pair_study
 
-    names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     with quiet_stdout():
-        page = pair_study.run(names, pairs or minimal_pairs.LIST, audio, out, sound)
+        page = pair_study.run(words(codecs), pairs or minimal_pairs.LIST, audio, out, sound)
     print(page)
 
 
@@ -75,8 +74,9 @@ def codec_listen(
     data: Data,
     out: Annotated[Path, typer.Option(help="The HTML page to write.")],
     items: Annotated[int, typer.Option(min=1, help="Recordings to rate.")] = 8,
-    words: Annotated[
-        Path | None, typer.Option(help="Manifest of words, or its folder: adds an ABX test.")
+    abx: Annotated[
+        Path | None,
+        typer.Option("--words", help="Manifest of words, or its folder: adds an ABX test."),
     ] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="Their list; without it that of the package.")
@@ -93,10 +93,9 @@ def codec_listen(
     from codeclm.files import write_text
 
     check_folder(out)
-    names = tuple(name.strip() for name in codecs.split(",") if name.strip())
     lists = pairs or minimal_pairs.LIST
     with quiet_stdout():
-        page = listen_page.build(names, data, items, words, lists, trials, seed)
+        page = listen_page.build(words(codecs), data, items, abx, lists, trials, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB; listeners open it and send back a CSV file")

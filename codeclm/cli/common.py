@@ -21,6 +21,16 @@ SETTINGS: dict[str, Any] = {
 }
 Model = Annotated[str, typer.Option(help="A model folder, a hub name, or [b]starter[/b].")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line.")]
+OwnCodec = Annotated[
+    str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
+]
+Voice = Annotated[
+    str | None,
+    typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
+]
+Language = Annotated[
+    str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
+]
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -84,6 +94,11 @@ def quiet_stdout() -> Iterator[None]:
     """Sends what libraries print to stderr, so that stdout holds the result and nothing else."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+def words(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def print_json(**fields: object) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from codeclm.cli.common import check_model
+from codeclm.cli.common import OwnCodec, check_model
 
 
 def export(
@@ -22,9 +22,7 @@ def export(
     precision: Annotated[
         str, typer.Option(help="Of the backbone: [b]fp32[/b] or [b]int8[/b].")
     ] = "fp32",
-    codec: Annotated[
-        str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
-    ] = None,
+    codec: OwnCodec = None,
 ) -> None:
     """Write a model as ONNX graphs; `codeclm speak --model` runs them without torch."""
     if not onnx:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from codeclm.cli.common import Model, check_input, check_model
+from codeclm.cli.common import Model, OwnCodec, check_input, check_model
 
 
 def serve(
@@ -43,16 +43,14 @@ def serve(
         list[Path] | None,
         typer.Option(help="A page of a comparison to show beside the page; repeatable."),
     ] = None,
-    codec: Annotated[
-        str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
-    ] = None,
+    codec: OwnCodec = None,
 ) -> None:
     """Serve speech: OpenAI's API, a WebSocket, and a page."""
     check_model(model)
     for file in report or []:
         check_input(file, "report")
     try:
-        from codeclm.serve import load, run
+        from codeclm.serve import run
     except ImportError as error:
         if (error.name or "").startswith("codeclm"):
             raise
@@ -60,9 +58,9 @@ def serve(
             f"{error.name} is needed to serve: pip install 'codeclm[serve]'"
         ) from error
 
-    keys = load.keys_of(api_keys)
+    keys = run.keys_of(api_keys)
     run.check(host, keys, public)
-    app = load.build(
+    app = run.build(
         model,
         codec,
         tuple(name or ()),

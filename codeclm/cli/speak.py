@@ -12,7 +12,10 @@ from codeclm import audio
 from codeclm.cli.common import (
     VOICE_SUFFIX,
     Json,
+    Language,
     Model,
+    OwnCodec,
+    Voice,
     check_input,
     check_model,
     print_json,
@@ -27,10 +30,7 @@ def speak(
     out: Annotated[
         Path, typer.Option(help="Sound file to write: wav, flac, ogg, opus or mp3.")
     ] = Path("speech.wav"),
-    voice: Annotated[
-        str | None,
-        typer.Option(help=f"A recording, a {VOICE_SUFFIX} file, or the name of a stock voice."),
-    ] = None,
+    voice: Voice = None,
     model: Model = "starter",
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="Same seed, same speech.")
@@ -56,12 +56,8 @@ def speak(
     noise: Annotated[
         float | None, typer.Option(min=0, help="Of a model of latents: scale of that noise.")
     ] = None,
-    language: Annotated[
-        str, typer.Option(help="Language of the text, as espeak names it: en-us, en-gb ...")
-    ] = "en",
-    codec: Annotated[
-        str | None, typer.Option(help="Folder of the codec, for a model trained on your own one.")
-    ] = None,
+    language: Language = "en",
+    codec: OwnCodec = None,
     guards: Annotated[
         bool, typer.Option(help="Keep the speech on its text, however badly the model goes astray.")
     ] = True,
@@ -76,25 +72,17 @@ def speak(
     check_voice(voice)
     text = _read_text(text)
     check_model(model)
+    asked = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    asked |= {"guidance": guidance, "steps": steps, "noise": noise}
     with quiet_stdout():
         tts = codeclm.load_tts(model, codec)
-        asked = {
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "min_p": min_p,
-            "guidance": guidance,
-            "steps": steps,
-            "noise": noise,
-        }
+        given = {name: value for name, value in asked.items() if value is not None}
         speech = tts.speak(
             text,
             voice=voice_of(voice, tts),
             language=language,
             seed=seed,
-            sampling=tts.sampling.model_copy(
-                update={name: value for name, value in asked.items() if value is not None}
-            ),
+            sampling=tts.sampling.model_copy(update=given),
             guards=None if guards else _no_guards(),
             listener=_listener(language) if check else None,
         )

@@ -12,7 +12,7 @@ from codeclm.data_prep.shards import prepared_seconds, read_texts
 from codeclm.evaluation.items import Row
 from codeclm.evaluation.speech import Items
 from codeclm.tts.plan import Corpus, plan
-from codeclm.tts.train import unit
+from codeclm.tts.scores import unit
 
 ILLEGAL = "not legal"  # begins the reason why such a cell is absent
 

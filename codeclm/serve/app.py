@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.middleware.cors import CORSMiddleware
@@ -15,9 +15,9 @@ from starlette.requests import HTTPConnection
 import codeclm
 from codeclm.serve import errors, metrics
 from codeclm.serve.conversation import Conversation
-from codeclm.serve.errors import RefusalError
+from codeclm.serve.errors import RefusalError, unknown
 from codeclm.serve.gate import Gate
-from codeclm.serve.house import House, Settings
+from codeclm.serve.service import Service, Settings
 from codeclm.serve.speech import SpeechRequest, Spoken
 from codeclm.serve.voices import make
 from codeclm.tts.generate import TTS
@@ -32,12 +32,12 @@ def make_app(tts: TTS, settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        app.state.house = house = House(tts, settings)
+        app.state.service = service = Service(tts, settings)
         # Now, so that nobody's speech waits for it when the first recording comes.
         loading = asyncio.create_task(asyncio.to_thread(lambda: tts.codec))
         yield
         await asyncio.gather(loading, return_exceptions=True)
-        await asyncio.to_thread(house.close)
+        await asyncio.to_thread(service.close)
 
     # No page of its own for the routes: FastAPI's loads scripts from elsewhere.
     app = FastAPI(
@@ -61,41 +61,41 @@ def make_app(tts: TTS, settings: Settings) -> FastAPI:
     return app
 
 
-def house_of(connection: HTTPConnection) -> House:
+async def service_of(connection: HTTPConnection) -> Service:
     """The parts that an app shares."""
-    house: House = connection.app.state.house
-    return house
+    service: Service = connection.app.state.service
+    return service
+
+
+Shared = Annotated[Service, Depends(service_of)]
 
 
 @routes.post("/v1/audio/speech", response_class=Response)
-async def speech(request: Request, wanted: SpeechRequest) -> Response:
+async def speech(service: Shared, wanted: SpeechRequest) -> Response:
     """Says a text; OpenAI's route."""
-    house, wish = house_of(request), wanted.wish()
-    house.voice(wish)
-    said = await asyncio.to_thread(house.said, wanted.input, wanted.language)
-    return Spoken(house, wanted, *house.answer(wish, said))
+    wanted.check()
+    service.voice(wanted)
+    said = await asyncio.to_thread(service.said, wanted.input, wanted.language)
+    return Spoken(service, wanted, *service.answer(wanted, said))
 
 
 @routes.websocket("/v1/audio/stream")
-async def stream(socket: WebSocket) -> None:
+async def stream(service: Shared, socket: WebSocket) -> None:
     """Text in, sound out (`conversation`)."""
-    await Conversation(house_of(socket), socket).run()
+    await Conversation(service, socket).run()
 
 
 @routes.get("/v1/models")
-async def models(request: Request) -> dict[str, Any]:
+async def models(service: Shared) -> dict[str, Any]:
     """The model, by all its names."""
-    names = house_of(request).settings.names
-    return {"object": "list", "data": [_model(name) for name in names]}
+    return {"object": "list", "data": [_model(name) for name in service.settings.names]}
 
 
 @routes.get("/v1/models/{name:path}")
-async def model(request: Request, name: str) -> dict[str, Any]:
+async def model(service: Shared, name: str) -> dict[str, Any]:
     """The model by one of its names."""
-    if name not in house_of(request).settings.names:
-        raise RefusalError(
-            f"there is no model {name[:80]!r}", "model_not_found", "model", status=404
-        )
+    if name not in service.settings.names:
+        raise unknown("model", name)
     return _model(name)
 
 
@@ -105,35 +105,30 @@ def _model(name: str) -> dict[str, Any]:
 
 @routes.get("/v1/voices")
 @routes.get("/v1/audio/voices")
-async def voices(request: Request) -> dict[str, Any]:
+async def voices(service: Shared) -> dict[str, Any]:
     """All voices."""
-    found = await asyncio.to_thread(house_of(request).voices.listed)
+    found = await asyncio.to_thread(service.voices.listed)
     return {"object": "list", "data": found, "has_more": False}
 
 
 @routes.post("/v1/voices")
 @routes.post("/v1/audio/voices")
-async def new_voice(request: Request) -> JSONResponse:
+async def new_voice(service: Shared, request: Request) -> JSONResponse:
     """Makes a voice from a recording: a form of `file`, `name`, `transcript`, `language`."""
-    house = house_of(request)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise RefusalError("send a form (multipart/form-data) with a file", "wrong_type", "file")
     async with request.form(max_files=1, max_fields=8, max_part_size=FORM) as form:
         upload = form.get("file") or form.get("audio_sample")
         if not isinstance(upload, UploadFile):
             raise RefusalError("file: a recording is needed", "missing", "file")
-        name, transcript, language = (
-            str(form.get(field) or default)
-            for field, default in (("name", "voice"), ("transcript", ""), ("language", "en"))
-        )
+        default = {"name": "voice", "transcript": "", "language": "en"}
+        given = [str(form.get(field) or default[field]) for field in default]
         try:
-            async with house.making:
-                voice = await asyncio.to_thread(
-                    make, house.tts, upload.file, name, transcript, language
-                )
+            async with service.making:
+                voice = await asyncio.to_thread(make, service.tts, upload.file, *given)
                 # Its transcript must fit; and its first speech need not wait.
-                await asyncio.wrap_future(house.desk.run(lambda: house.tts.prepare(voice)))
-                made = await asyncio.to_thread(house.voices.add, voice)
+                await asyncio.wrap_future(service.desk.ask(lambda: service.tts.prepare(voice)))
+                made = await asyncio.to_thread(service.voices.add, voice)
         except ValueError as error:
             raise RefusalError(str(error), "invalid_value", "file") from None
         except ImportError:
@@ -145,40 +140,37 @@ async def new_voice(request: Request) -> JSONResponse:
 
 @routes.delete("/v1/voices/{name}")
 @routes.delete("/v1/audio/voices/{name}")
-async def no_voice(request: Request, name: str) -> dict[str, Any]:
+async def no_voice(service: Shared, name: str) -> dict[str, Any]:
     """Forgets an uploaded voice."""
-    house_of(request).voices.remove(name)
+    service.voices.remove(name)
     return {"id": name, "object": "voice.deleted", "deleted": True}
 
 
 @routes.get("/health")
-async def health(request: Request) -> JSONResponse:
+async def health(service: Shared) -> JSONResponse:
     """Whether it answers; 503 while it is shutting down."""
-    house = house_of(request)
-    status = "leaving" if house.leaving else "ok"
-    return JSONResponse(
-        {"status": status, "model": house.settings.names[0], "version": codeclm.__version__},
-        503 if house.leaving else 200,
-    )
+    about = {"model": service.settings.names[0], "version": codeclm.__version__}
+    if service.leaving:
+        return JSONResponse({"status": "leaving", **about}, 503)
+    return JSONResponse({"status": "ok", **about})
 
 
 @routes.get("/metrics")
-async def figures(request: Request) -> Response:
+async def figures(service: Shared) -> Response:
     """Figures for Prometheus."""
-    return Response(house_of(request).metrics.text(), media_type=metrics.TYPE)
+    return Response(service.metrics.text(), media_type=metrics.TYPE)
 
 
 @routes.get("/reports")
-async def reports(request: Request) -> dict[str, Any]:
+async def reports(service: Shared) -> dict[str, Any]:
     """Names of the comparisons that are shown here."""
-    names = [path.stem for path in house_of(request).settings.reports]
-    return {"object": "list", "data": names}
+    return {"object": "list", "data": [path.stem for path in service.settings.reports]}
 
 
 @routes.get("/reports/{name}", response_class=HTMLResponse)
-async def report(request: Request, name: str) -> HTMLResponse:
+async def report(service: Shared, name: str) -> HTMLResponse:
     """One of them. What runs in it cannot reach the server."""
-    for path in house_of(request).settings.reports:
+    for path in service.settings.reports:
         if path.stem == name:
             text = await asyncio.to_thread(path.read_text, "utf-8")
             return HTMLResponse(text, headers={"Content-Security-Policy": "sandbox allow-scripts"})

@@ -9,40 +9,33 @@ import json
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from codeclm.serve.errors import RefusalError, refusal
 from codeclm.serve.formats import pcm
 from codeclm.serve.gate import PROTOCOL
-from codeclm.serve.house import STALLED, House, Listener, Wish
-from codeclm.serve.speech import Language, Name, Seed, Temperature, VoiceId
+from codeclm.serve.service import STALLED, Events, Service, Wish
+from codeclm.tts.answer import Answer, CancelledError, Drawn
 from codeclm.tts.engine import Said
-from codeclm.tts.live import Answer, CancelledError, Drawn
 from codeclm.tts.sentences import Arriving
 
 IDLE = 120.0  # seconds without a message from a client whose text is not complete
 STEPS = 8  # whose cells are sent at once
 
 
-class Start(BaseModel):
+class Start(Wish):
     """The first message of an answer."""
 
-    model_config = ConfigDict(extra="forbid")
     type: Literal["start"]
-    model: Name | None = None
-    voice: Name | VoiceId | None = None
-    language: Language = "en"
-    seed: Seed | None = None
-    temperature: Temperature | None = None
     tokens: bool = False
 
 
 class Conversation:
     """A client on a WebSocket."""
 
-    def __init__(self, house: House, socket: WebSocket) -> None:
-        self.house, self.socket = house, socket
+    def __init__(self, service: Service, socket: WebSocket) -> None:
+        self.service, self.socket = service, socket
+        self.latents = bool(np.isnan(service.tts.network.marks[0]))
 
     async def run(self) -> None:
         """Answers until the client leaves."""
@@ -58,43 +51,33 @@ class Conversation:
             await self.socket.close()
 
     async def _answer(self, message: dict[str, Any]) -> None:
-        try:
-            start = Start(**message)
-        except ValidationError as error:
-            first = error.errors()[0]
-            param = str(first["loc"][0]) if first["loc"] else None
-            raise RefusalError(f"start: {param}: {first['msg']}", first["type"], param) from None
-        voice = start.voice.id if isinstance(start.voice, VoiceId) else start.voice
-        wish = Wish(start.model, voice, start.language, start.seed, start.temperature)
-        try:
-            answer, listener = self.house.answer(wish, complete=False, watched=start.tokens)
-        except Exception as error:
-            raise refusal(error) from None
-        self.house.clients += 1
-        reading = asyncio.create_task(self._read(answer))
-        speaking = asyncio.create_task(self._speak(answer, listener, start.tokens))
         cancelled = False
         try:
-            await asyncio.wait({reading, speaking}, return_when=asyncio.FIRST_COMPLETED)
-            (speaking if speaking.done() else reading).result()
+            start = Start(**message)
+            answer, events = self.service.answer(start, complete=False, watched=start.tokens)
+            await self.service.attend(answer, self._speak(answer, events), self._read(answer))
         except CancelledError:
             cancelled = True
         except (WebSocketDisconnect, TimeoutError, RuntimeError):
             raise
         except Exception as error:
             raise refusal(error, "text") from None
-        finally:
-            answer.cancel()
-            for task in (reading, speaking):
-                task.cancel()
-            await asyncio.gather(reading, speaking, return_exceptions=True)
-            self.house.clients -= 1
-            self.house.metrics.over(answer)
-        await self._done(answer, cancelled)  # nobody reads any more: the next may begin
+        # Nobody reads any more: the next answer may begin.
+        seconds, spent = answer.audio_seconds, answer.generation_seconds
+        await self._send(
+            type="done",
+            audio_seconds=round(seconds, 3),
+            first_audio_ms=round(answer.first_audio_ms, 1),
+            speed=round(seconds / max(spent, 1e-9), 2),
+            interventions=dict(+answer.counts),
+            seed=answer.request.seed,
+            cancelled=cancelled,
+        )
 
     async def _read(self, answer: Answer) -> None:
         """Takes text until it is complete, then only a wish to stop."""
         text, language = Arriving(), answer.request.language
+        longest = self.service.settings.longest
         while True:
             message = await self._receive(None if answer.complete else IDLE)
             kind = message.get("type")
@@ -105,13 +88,9 @@ class Conversation:
                 if not isinstance(piece, str):
                     raise RefusalError("text: a string is needed", "invalid_value", "text")
                 waits = sum(len(said.ids) for said in tuple(answer.unsaid)) + text.waits
-                if waits + len(piece) > self.house.settings.longest:
-                    raise RefusalError(
-                        f"text: at most {self.house.settings.longest} characters may wait to be "
-                        "said; send the rest later",
-                        "string_above_max_length",
-                        "text",
-                    )
+                if waits + len(piece) > longest:
+                    told = f"text: at most {longest} characters may wait; send the rest later"
+                    raise RefusalError(told, "string_above_max_length", "text")
                 if found := list(text.add(piece)):
                     answer.say(await self._said(found, language))
             elif kind == "end" and not answer.complete:
@@ -125,74 +104,56 @@ class Conversation:
                 )
 
     async def _said(self, sentences: list[str], language: str) -> list[Said]:
-        encode = self.house.tts.tokenizer.encode
+        encode = self.service.tts.tokenizer.encode
         return [Said(await asyncio.to_thread(encode, one, language)) for one in sentences]
 
-    async def _speak(self, answer: Answer, listener: Listener, tokens: bool) -> None:
-        latents = np.isnan(self.house.tts.network.marks[0])
-        about, grid = self.house.tts.meta.get("codec", {}), self.house.tts.network.grid
+    async def _speak(self, answer: Answer, events: Events) -> None:
+        tts = self.service.tts
         await self._send(
             type="started",
-            sample_rate=self.house.tts.sample_rate,
-            streams=1 if latents else grid.rows,
-            frame_rate=self.house.tts.network.rate,
-            layout=self.house.settings.layout,
-            codec=about.get("name", ""),
+            sample_rate=tts.sample_rate,
+            streams=1 if self.latents else tts.network.grid.rows,
+            frame_rate=tts.network.rate,
+            layout=self.service.settings.layout,
+            codec=tts.meta.get("codec", {}).get("name", ""),
             seed=answer.request.seed,
         )
         steps: list[Drawn] = []
-        async with contextlib.aclosing(listener.events(answer)) as events:
-            async for event in events:
+        async with contextlib.aclosing(events) as found:
+            async for event in found:
                 if isinstance(event, Drawn):
                     steps.append(event)
-                if steps and (len(steps) >= STEPS or not isinstance(event, Drawn)):
-                    await self._show(steps, bool(latents))
-                    steps = []
+                    if len(steps) < STEPS:
+                        continue
+                await self._show(steps)
+                steps = []
                 if isinstance(event, np.ndarray):
                     await asyncio.wait_for(self.socket.send_bytes(pcm(event)), STALLED)
-        if steps:
-            await self._show(steps, bool(latents))
+        await self._show(steps)
 
-    async def _show(self, steps: list[Drawn], latents: bool) -> None:
+    async def _show(self, steps: list[Drawn]) -> None:
         """Sends what some steps drew; of latents one row, the size of each frame."""
+        if not steps:
+            return
         frames = np.concatenate([step.frames for step in steps], axis=1)
-        cells = [cell for step in steps for cell in step.cells]
-        if latents:
-            size = np.sqrt(np.square(frames).mean(0, keepdims=True)).round(4)
-            first = steps[0].first
-            frames, cells = size, [(0, first + t, float(x)) for t, x in enumerate(size[0])]
+        cells, first = [cell for step in steps for cell in step.cells], steps[0].first
+        if self.latents:
+            frames = np.sqrt(np.square(frames).mean(0, keepdims=True)).round(4)
+            cells = [(0, first + t, float(size)) for t, size in enumerate(frames[0])]
         await self._send(type="cells", cells=cells)
         if frames.shape[1]:
-            await self._send(type="tokens", first_frame=steps[0].first, frames=frames.T.tolist())
-
-    async def _done(self, answer: Answer, cancelled: bool) -> None:
-        speech = answer.speech or answer.summary()
-        await self._send(
-            type="done",
-            audio_seconds=round(speech.audio_seconds, 3),
-            first_audio_ms=round(speech.first_audio_ms, 1),
-            speed=round(speech.speed, 2),
-            interventions=speech.interventions,
-            seed=speech.seed,
-            cancelled=cancelled,
-        )
+            await self._send(type="tokens", first_frame=first, frames=frames.T.tolist())
 
     async def _send(self, **message: object) -> None:
         await asyncio.wait_for(self.socket.send_text(json.dumps(message)), STALLED)
 
     async def _receive(self, seconds: float | None = IDLE) -> dict[str, Any]:
-        """The next message.
-
-        Raises:
-            RefusalError: it is no JSON object.
-        """
+        """The next message; what is no JSON object is refused."""
         message = await asyncio.wait_for(self.socket.receive(), seconds)
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
-        try:
+        with contextlib.suppress(ValueError):
             found = json.loads(message.get("text") or "")
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise RefusalError("send JSON objects as text messages", "invalid_json")
-        return found
+            if isinstance(found, dict):
+                return found
+        raise RefusalError("send JSON objects as text messages", "invalid_json")

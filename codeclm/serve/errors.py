@@ -6,11 +6,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from codeclm.tts.live import FullError
 
 KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 RETRY = 2  # seconds
 
 log = logging.getLogger(__name__)
@@ -39,12 +41,27 @@ class RefusalError(Exception):
         return JSONResponse({"error": self.body()}, self.status, headers)
 
 
+def unknown(what: str, name: str, known: str = "", status: int = 404) -> RefusalError:
+    """Of a model or voice that is not here."""
+    return RefusalError(
+        f"there is no {what} {name[:80]!r}{known}", f"{what}_not_found", what, status
+    )
+
+
 def refusal(error: BaseException, param: str | None = None) -> RefusalError:
     """What a client is told of an error; of one that is ours, only that there was one."""
     if isinstance(error, RefusalError):
         return error
     if isinstance(error, FullError):
         return RefusalError(str(error), "busy", status=429)
+    if isinstance(error, RequestValidationError | ValidationError):
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"] if part != "body"]
+        named = next((part for part in place if not part.isdigit()), None)
+        return RefusalError(f"{named or 'the body'}: {first['msg']}", first["type"], named)
+    if isinstance(error, HTTPException):
+        code = CODES.get(error.status_code)
+        return RefusalError(str(error.detail), code, status=error.status_code)
     if isinstance(error, ValueError):
         return RefusalError(str(error), "invalid_value", param)
     log.error("an answer failed", exc_info=error)
@@ -54,27 +71,10 @@ def refusal(error: BaseException, param: str | None = None) -> RefusalError:
 def use(app: FastAPI) -> None:
     """Has all errors of an app look like that."""
 
-    async def refused(_: Request, error: Exception) -> JSONResponse:
-        return refusal(error).response()
+    async def told(_: Request, error: Exception) -> JSONResponse:
+        response = refusal(error).response()
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != "body"]
-        param = next((part for part in place if not part.isdigit()), None)
-        message = f"{param}: {first['msg']}" if param else f"the body: {first['msg']}"
-        return RefusalError(message, first["type"], param).response()
-
-    async def plain(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-        code = codes.get(error.status_code)
-        found = RefusalError(str(error.detail), code, status=error.status_code).response()
-        found.headers.update(error.headers or {})
-        return found
-
-    app.add_exception_handler(RefusalError, refused)
-    app.add_exception_handler(FullError, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, plain)
-    app.add_exception_handler(Exception, refused)
+    for kind in (RefusalError, FullError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, told)

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codeclm.audio import BLOCK, OPUS_RATES
+from codeclm.tts.mouth import Wav
+
 TYPES = {
     "pcm": "audio/pcm",
     "wav": "audio/wav",
@@ -20,23 +23,15 @@ TYPES = {
     "flac": "audio/flac",
 }
 STREAMED = ("pcm", "wav", "mp3", "opus")
+# A constant rate (112 kb/s at 24 kHz): without a table at the beginning, the length of a variable
+# one cannot be told.
+_CONSTANT = {"bitrate_mode": "CONSTANT", "compression_level": 0.3}
 CODINGS: dict[str, dict[str, Any]] = {
-    # A constant rate (112 kb/s at 24 kHz): without a table at the beginning, the length of a
-    # variable one cannot be told.
-    "mp3": {
-        "format": "MP3",
-        "subtype": "MPEG_LAYER_III",
-        "bitrate_mode": "CONSTANT",
-        "compression_level": 0.3,
-    },
+    "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III", **_CONSTANT},
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "flac": {"format": "FLAC", "subtype": "PCM_16"},
 }
-OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-BLOCK = 1 << 16  # samples written at once
 UNKNOWN = 0xFFFFFFFF
-
-Wav = NDArray[np.float32]
 
 
 def pcm(wav: Wav) -> bytes:
@@ -55,32 +50,29 @@ def wav_header(rate: int, samples: int | None = None) -> bytes:
     )
 
 
-class Encoder:
-    """Turns chunks of sound into bytes.
+def whole(kind: str, rate: int, wav: Wav) -> bytes:
+    """A sound [N] as one file, which knows its length."""
+    if kind not in CODINGS:
+        return (wav_header(rate, len(wav)) if kind == "wav" else b"") + pcm(wav)
+    out = io.BytesIO()
+    _Coded(out, kind, rate).write(wav, last=True)
+    return out.getvalue()
 
-    Args:
-        kind: one of `STREAMED`.
-        rate: Hz.
-    """
+
+class Encoder:
+    """Turns chunks of sound at a rate into bytes of one kind of `STREAMED`."""
 
     def __init__(self, kind: str, rate: int) -> None:
-        self.kind, self.rate = kind, rate
-        self._out, self._file, self._resample = _Appended(), None, None
+        self._out = _Appended()
+        self._coded = _Coded(self._out, kind, rate) if kind in CODINGS else None
         if kind == "wav":
             self._out.write(wav_header(rate))
-        if kind in CODINGS:
-            self._file, self._resample = _coded(self._out, kind, rate)
 
     def add(self, wav: Wav, last: bool = False) -> bytes:
         """The bytes that the next samples [N] make known, perhaps none."""
-        if self._file is None:
+        if self._coded is None:
             return self._out.take() + pcm(wav)
-        if self._resample is not None:
-            wav = self._resample.resample_chunk(wav, last)
-        for start in range(0, len(wav), BLOCK):
-            self._file.write(wav[start : start + BLOCK])
-        if last:
-            self._file.close()
+        self._coded.write(wav, last)
         return self._out.take()
 
     def end(self) -> bytes:
@@ -88,31 +80,27 @@ class Encoder:
         return self.add(np.zeros(0, np.float32), last=True)
 
 
-def whole(kind: str, rate: int, wav: Wav) -> bytes:
-    """A sound [N] as one file, which knows its length."""
-    if kind not in CODINGS:
-        return (wav_header(rate, len(wav)) if kind == "wav" else b"") + pcm(wav)
-    out = io.BytesIO()
-    file, resample = _coded(out, kind, rate)
-    if resample is not None:
-        wav = resample.resample_chunk(wav, True)
-    for start in range(0, len(wav), BLOCK):
-        file.write(wav[start : start + BLOCK])
-    file.close()
-    return out.getvalue()
+class _Coded:
+    """A sound file, resampled where its format does not know the rate."""
 
+    def __init__(self, out: Any, kind: str, rate: int) -> None:
+        import soundfile
+        import soxr
 
-def _coded(out: Any, kind: str, rate: int) -> tuple[Any, Any]:
-    """A sound file that writes there, and what resamples to its rate, if that is needed."""
-    import soundfile
-    import soxr
+        self._resample = None
+        if kind == "opus" and rate not in OPUS_RATES:
+            self._resample = soxr.ResampleStream(rate, 48_000, 1, dtype="float32")
+            rate = 48_000
+        self._file = soundfile.SoundFile(out, "w", rate, 1, **CODINGS[kind])
+        self._file.comment = "synthetic speech"
 
-    resample = None
-    if kind == "opus" and rate not in OPUS_RATES:
-        resample, rate = soxr.ResampleStream(rate, 48_000, 1, dtype="float32"), 48_000
-    file = soundfile.SoundFile(out, "w", rate, 1, **CODINGS[kind])
-    file.comment = "synthetic speech"
-    return file, resample
+    def write(self, wav: Wav, last: bool) -> None:
+        if self._resample is not None:
+            wav = self._resample.resample_chunk(wav, last)
+        for start in range(0, len(wav), BLOCK):
+            self._file.write(wav[start : start + BLOCK])
+        if last:
+            self._file.close()
 
 
 class _Appended(io.RawIOBase):

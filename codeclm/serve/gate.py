@@ -28,7 +28,6 @@ class Gate:
     """ASGI middleware.
 
     Args:
-        app: what is behind it.
         keys: one of them must be brought; none: everybody may come in.
         origins: of pages elsewhere that may use this.
         any_host: whatever name the client knows this machine by.
@@ -74,26 +73,19 @@ class Gate:
     def _refuse(self, scope: Scope, headers: Headers, most: int) -> RefusalError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self.any_host and not is_loopback(_name(host)):
-            return RefusalError(
-                f"this server is for its own machine, not for the host {host[:80]!r}",
-                "wrong_host",
-                status=403,
-            )
+            told = f"this server is for its own machine, not for the host {host[:80]!r}"
+            return RefusalError(told, "wrong_host", status=403)
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE
         known = origin is None or origin in self.origins or origin.partition("://")[2] == host
         if changes and not known:
-            return RefusalError(
-                f"pages of {str(origin)[:80]!r} may not use this server; its --origin allows them",
-                "wrong_origin",
-                status=403,
+            told = (
+                f"pages of {str(origin)[:80]!r} may not use this server; its --origin allows them"
             )
+            return RefusalError(told, "wrong_origin", status=403)
         opened = scope["path"] in OPEN or scope["path"].startswith(REPORTS)
         if self.keys and not opened and not self._known(scope, headers):
-            return RefusalError(
-                "send a key of this server: Authorization: Bearer KEY",
-                "invalid_api_key",
-                status=401,
-            )
+            told = "send a key of this server: Authorization: Bearer KEY"
+            return RefusalError(told, "invalid_api_key", status=401)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
             return RefusalError(f"the body is larger than {most} bytes", "too_large", status=413)

@@ -9,7 +9,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-from codeclm.tts.live import Answer, CancelledError, Desk
+from codeclm.tts.answer import Answer, CancelledError
+from codeclm.tts.live import Desk
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -21,19 +22,16 @@ class Metrics:
     def __init__(self, desk: Desk) -> None:
         self.registry = here = CollectorRegistry()
         ProcessCollector(registry=here)
-        names = ("codeclm_answers", "Answers, by how they ended"), ("outcome",)
-        self.answers = Counter(*names[0], names[1], registry=here)
-        self.first = Histogram(
-            "codeclm_first_audio_seconds",
-            "From the first text of an answer to its first sound",
-            buckets=SECONDS,
-            registry=here,
-        )
-        self.audio = Counter("codeclm_audio_seconds", "Sound that was made", registry=here)
-        self.busy = Counter("codeclm_speaking_seconds", "Time that talks spoke", registry=here)
-        self.guards = Counter(
-            "codeclm_interventions", "How often a guard stepped in", ("kind",), registry=here
-        )
+
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(f"codeclm_{name}", about, labels, registry=here)
+
+        self.answers = counter("answers", "Answers, by how they ended", "outcome")
+        self.audio = counter("audio_seconds", "Sound that was made")
+        self.busy = counter("speaking_seconds", "Time that talks spoke")
+        self.guards = counter("interventions", "How often a guard stepped in", "kind")
+        about = "From the first text of an answer to its first sound"
+        self.first = Histogram("codeclm_first_audio_seconds", about, buckets=SECONDS, registry=here)
         for name, about, value in (
             ("codeclm_answers_open", "Answers under way", lambda: len(desk.answers)),
             ("codeclm_talks", "Talks in the engine", lambda: len(desk.speaking)),
@@ -47,15 +45,15 @@ class Metrics:
 
     def over(self, answer: Answer) -> None:
         """An answer has ended."""
-        if answer.speech is None:
+        if answer.state != "over" or answer.error is not None:
             cancelled = isinstance(answer.error, CancelledError | None)
             self.answers.labels("cancelled" if cancelled else "failed").inc()
             return
         self.answers.labels("said").inc()
-        self.first.observe(answer.speech.first_audio_ms / 1000)
-        self.audio.inc(answer.speech.audio_seconds)
-        self.busy.inc(answer.speech.generation_seconds)
-        for kind, times in answer.speech.interventions.items():
+        self.first.observe(answer.first_audio_ms / 1000)
+        self.audio.inc(answer.audio_seconds)
+        self.busy.inc(answer.generation_seconds)
+        for kind, times in (+answer.counts).items():
             self.guards.labels(kind).inc(times)
 
     def text(self) -> bytes:

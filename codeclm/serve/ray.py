@@ -11,7 +11,7 @@ from typing import Any
 
 from ray import serve
 
-from codeclm.serve.load import build, keys_of
+from codeclm.serve.run import build, keys_of
 
 
 def _app() -> Any:

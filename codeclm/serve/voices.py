@@ -4,17 +4,18 @@ The folder is the truth, so that what was uploaded survives the process, and sev
 share it. A file is written whole and then renamed; ids are made here and are no paths.
 """
 
+import contextlib
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from codeclm import audio
-from codeclm.serve.errors import RefusalError
+from codeclm.serve.errors import RefusalError, unknown
 from codeclm.tts.generate import TTS
 from codeclm.tts.voice import SUFFIX, Voice
 
@@ -37,8 +38,9 @@ class Voices:
     """
 
     def __init__(self, tts: TTS, folder: Path | None) -> None:
-        self.tts, self._kept = tts, OrderedDict[str, tuple[int, Voice]]()
-        self._temporary = folder is None
+        self.tts, self._temporary = tts, folder is None
+        # The same object each time while the file is the same, so that it is prefilled once.
+        self._load = lru_cache(KEPT)(lambda path, changed: Voice.load(path))
         folder = folder or Path(tempfile.mkdtemp(prefix="codeclm-voices-"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -55,50 +57,31 @@ class Voices:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def find(self, wanted: str | None) -> Voice | None:
-        """A voice by its id; None and `default`: the first stock voice, if there is one.
-
-        Raises:
-            RefusalError: there is none of that id.
-        """
+        """A voice by its id; None and `default`: the first stock one. Unknown ones are refused."""
         if wanted is None or wanted == DEFAULT:
             return next(iter(self.tts.voices.values()), None)
         if wanted in self.tts.voices:
             return self.tts.voices[wanted]
         if ID.fullmatch(wanted):
             path = self.folder / (wanted + SUFFIX)
-            try:
-                changed = path.stat().st_mtime_ns
-                return self._load(wanted, path, changed)
-            except (OSError, ValueError):
-                self._kept.pop(wanted, None)
+            with contextlib.suppress(OSError, ValueError):
+                return self._load(path, path.stat().st_mtime_ns)
         stock = ", ".join([DEFAULT, *self.tts.voices])
-        raise RefusalError(
-            f"there is no voice {wanted[:80]!r}; there are {stock}, and those of GET /v1/voices",
-            "voice_not_found",
-            "voice",
-        )
+        raise unknown("voice", wanted, f"; there are {stock}, and those of GET /v1/voices", 400)
 
     def listed(self) -> list[dict[str, Any]]:
         """All that this model can speak with: stock ones first, then the oldest."""
-        stock = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
-        files = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)
-        own = []
-        for path in files:
-            try:
+        found = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
+        for path in sorted(self._files(), key=lambda path: path.stat().st_mtime_ns):
+            with contextlib.suppress(ValueError):  # damaged, or of another codec
                 voice = Voice.load(path)
                 self.tts.sound.check(voice)
-            except ValueError:  # damaged, or of another codec
-                continue
-            made = int(path.stat().st_mtime)
-            own.append(about(path.name.removesuffix(SUFFIX), voice, "own", made))
-        return stock + own
+                made = int(path.stat().st_mtime)
+                found.append(about(path.name.removesuffix(SUFFIX), voice, "own", made))
+        return found
 
     def add(self, voice: Voice) -> dict[str, Any]:
-        """Keeps a voice.
-
-        Raises:
-            RefusalError: there are too many.
-        """
+        """Keeps a voice; too many are refused."""
         if len(self._files()) >= MOST:
             raise RefusalError(f"there are {MOST} voices already: delete some", "too_many_voices")
         name = f"voice_{secrets.token_hex(8)}"
@@ -107,40 +90,20 @@ class Voices:
         return about(name, voice, "own", int(path.stat().st_mtime))
 
     def remove(self, wanted: str) -> None:
-        """Forgets an uploaded voice.
-
-        Raises:
-            RefusalError: there is none, or it is a stock voice.
-        """
+        """Forgets an uploaded voice; stock voices and unknown ones are refused."""
         if wanted in self.tts.voices:
-            raise RefusalError(
-                f"{wanted} is a stock voice and stays", "stock_voice", "voice", status=403
-            )
+            told = f"{wanted} is a stock voice and stays"
+            raise RefusalError(told, "stock_voice", "voice", status=403)
         try:
             if not ID.fullmatch(wanted):
                 raise FileNotFoundError
             (self.folder / (wanted + SUFFIX)).unlink()
         except FileNotFoundError:
-            raise RefusalError(
-                f"there is no voice {wanted[:80]!r}", "voice_not_found", "voice", status=404
-            ) from None
-        self._kept.pop(wanted, None)
+            raise unknown("voice", wanted) from None
 
     def _files(self) -> list[Path]:
-        return [
-            path
-            for path in self.folder.glob(f"*{SUFFIX}")
-            if ID.fullmatch(path.name.removesuffix(SUFFIX))
-        ]
-
-    def _load(self, name: str, path: Path, changed: int) -> Voice:
-        """The same object each time, so that it is prefilled once."""
-        if self._kept.get(name, (0,))[0] != changed:
-            self._kept[name] = changed, Voice.load(path)
-        self._kept.move_to_end(name)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[name][1]
+        files = self.folder.glob(f"*{SUFFIX}")
+        return [path for path in files if ID.fullmatch(path.name.removesuffix(SUFFIX))]
 
 
 def about(name: str, voice: Voice, kind: str, created: int = 0) -> dict[str, Any]:
@@ -150,12 +113,9 @@ def about(name: str, voice: Voice, kind: str, created: int = 0) -> dict[str, Any
 
 
 def make(tts: TTS, file: BinaryIO, name: str, transcript: str, language: str) -> Voice:
-    """A voice from an uploaded recording.
+    """A voice from an uploaded recording, or why it cannot be one.
 
     Nothing is decoded beyond `LONGEST`, whatever the header promises.
-
-    Raises:
-        ValueError: it cannot be one.
     """
     if not name.isprintable() or len(name) > NAME:
         raise RefusalError(f"name: at most {NAME} printable characters", "invalid_value", "name")
@@ -169,11 +129,9 @@ def make(tts: TTS, file: BinaryIO, name: str, transcript: str, language: str) ->
         raise RefusalError("send a recording as wav, flac, ogg, opus or mp3", "wrong_type", "file")
     info = audio.info(file)
     if info.sample_rate not in RATES or not 1 <= info.channels <= CHANNELS:
+        told = f"this one has {info.sample_rate} Hz and {info.channels} channels"
         raise RefusalError(
-            f"send a recording of 8 to 192 kHz, mono or stereo; this one has {info.sample_rate} Hz "
-            f"and {info.channels} channels",
-            "wrong_type",
-            "file",
+            f"send a recording of 8 to 192 kHz, mono or stereo; {told}", "wrong_type", "file"
         )
     rate = tts.codec.spec.sample_rate
     file.seek(0)

@@ -46,72 +46,36 @@ UTTERANCE = 10  # seconds of speech that the operations of a step are averaged o
 TIMED = 100  # steps that a step is timed on
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a step does for one talk.
-
-    Attributes:
-        weight_bytes: of the weights that it reads, however many talks there are.
-        flops: of a talk, averaged over `UTTERANCE` seconds.
-    """
-
-    weight_bytes: int
-    flops: float
-
-
 @dataclass
 class Way:
-    """A model, and how it is to speak.
+    """A model, and how it is to speak."""
 
-    Attributes:
-        name: for people.
-        folder: that the model came from.
-        voice: None: its first stock voice.
-        language: of what it says.
-    """
-
-    name: str
+    name: str  # for people
     tts: TTS
-    folder: Path
+    folder: Path  # that the model came from
     sampling: Sampling
-    voice: "Voice | None" = None
+    voice: "Voice | None" = None  # None: its first stock voice
     language: str = "en"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a model with so many talks side by side.
+    """What was measured of a model with so many talks side by side."""
 
-    Attributes:
-        model: name, and number of steps if one was asked for.
-        batch: talks at a time.
-        threads: that it computed with.
-        speed: seconds of audio made in a second, of all talks together; median of the runs.
-        first_audio_ms_p50, first_audio_ms_p95: from all texts in to the first samples of each out.
-        firsts: how many of those there were.
-        step_ms: median time of a step of all talks.
-        step_ms_by_threads: the same with other numbers of threads, from a short trial.
-        weight_bytes: that a step reads.
-        floor_ms: what a step would take at the roofline.
-        bound: by what, `memory` or `matrix`.
-        roofline: floor / step.
-        peak_memory_bytes: the most that the process has held up to then, all models in it.
-    """
-
-    model: str
-    batch: int
+    model: str  # and the number of steps if one was asked for
+    batch: int  # talks at a time
     threads: int
-    speed: float
-    first_audio_ms_p50: float
+    speed: float  # seconds of audio made in a second, of all talks together; median of the runs
+    first_audio_ms_p50: float  # from all texts in to the first samples of each out
     first_audio_ms_p95: float
-    firsts: int
-    step_ms: float
-    step_ms_by_threads: dict[int, float]
-    weight_bytes: int
-    floor_ms: float
-    bound: str
-    roofline: float
-    peak_memory_bytes: int
+    firsts: int  # how many of those there were
+    step_ms: float  # median time of a step of all talks
+    step_ms_by_threads: dict[int, float]  # the same with other numbers of them, a short trial
+    weight_bytes: int  # that a step reads
+    floor_ms: float  # what a step would take at the roofline
+    bound: str  # by what: memory or matrix
+    roofline: float  # floor / step
+    peak_memory_bytes: int  # the most that the process has held up to then, all models in it
 
 
 def bench(
@@ -125,7 +89,7 @@ def bench(
 
     Args:
         ways: the models.
-        batches: numbers of talks side by side.
+        batches: numbers of talks at a time.
         runs: first sounds to time, at least, for each row.
         threads: to compute with; None: the fastest number, for each row.
         texts: what they say, in turn.
@@ -152,9 +116,11 @@ def bench(
                     steps[i] += took
         for i, way in enumerate(ways):
             use_threads(way.tts.network, counts[i])
-            work = work_of(way)
-            reading = work.weight_bytes / bandwidth(work.weight_bytes, counts[i])
-            computing = batch * work.flops / _matrix_peak(counts[i])
+            weight_bytes, operations = work_of(way)
+            reading = weight_bytes / bandwidth(weight_bytes, counts[i])
+            torch.set_num_threads(counts[i])
+            peak = matrix_peak(torch.device("cpu"), torch.float32, 512)
+            computing = batch * operations / peak
             step, floor = median(steps[i]), max(reading, computing)
             rows.append(
                 Row(
@@ -167,7 +133,7 @@ def bench(
                     firsts=len(firsts[i]),
                     step_ms=1000 * step,
                     step_ms_by_threads={n: 1000 * took for n, took in tried[i].items()},
-                    weight_bytes=work.weight_bytes,
+                    weight_bytes=weight_bytes,
                     floor_ms=1000 * floor,
                     bound="memory" if reading >= computing else "matrix",
                     roofline=floor / step,
@@ -192,24 +158,23 @@ def speak(way: Way, texts: Sequence[str], batch: int, number: int) -> tuple[floa
 # --- the roofline ---
 
 
-def work_of(way: Way) -> Work:
-    """What a step of a model does.
+def work_of(way: Way) -> tuple[int, float]:
+    """What a step of a model does: bytes of weights that it reads, and operations for one talk.
 
-    A network may say itself how many bytes of weights a step reads (`step_bytes`); of another one
-    it is all that lies in the folder's weights file.
+    A network may say itself how many bytes a step reads (`step_bytes`); of another one it is all
+    that lies in the folder's weights file. Operations are averaged over `UTTERANCE` seconds.
     """
     config = ModelConfig(**checkpoint.load(way.folder).config)
     size = (way.folder / checkpoint.WEIGHTS).stat().st_size
     weights: int = getattr(way.tts.network, "step_bytes", size)
     if config.pretrained:  # whose shape only the hub knows
-        return Work(weights, 2 * weights / 4)
+        return weights, 2 * weights / 4
     spec = way.tts.codec.spec
     with init_empty_weights():
         model = SpeechLM(config, spec, len(way.tts.tokenizer.tokens))
     frames = round(UTTERANCE * spec.frame_rate)
     # No text: its encoder runs once a sentence, not in a step.
-    total = flops.speaking(model, frames, 0, way.sampling)
-    return Work(weights, total / model.layout.steps(frames))
+    return weights, flops.speaking(model, frames, 0, way.sampling) / model.layout.steps(frames)
 
 
 def bandwidth(size: int, threads: int) -> float:
@@ -218,20 +183,12 @@ def bandwidth(size: int, threads: int) -> float:
     matrix, vector = torch.ones(max(1, size // 4096), 1024), torch.ones(1024)
     # In pieces of some 16 MB, so that whatever else runs does not fall into each of them.
     pieces = matrix.chunk(-(-size // 2**24))
-    rounds = [[_took(piece, vector) for piece in pieces] for _ in range(20)]
-    took: float = np.array(rounds).min(0).sum()
-    return 4 * matrix.numel() / took
-
-
-def _took(matrix: torch.Tensor, vector: torch.Tensor) -> float:
-    began = time.perf_counter()
-    matrix.mv(vector)
-    return time.perf_counter() - began
-
-
-def _matrix_peak(threads: int) -> float:
-    torch.set_num_threads(threads)
-    return matrix_peak(torch.device("cpu"), torch.float32, 512)
+    took = np.zeros((20, len(pieces)))
+    for n, i in np.ndindex(*took.shape):
+        began = time.perf_counter()
+        pieces[i].mv(vector)
+        took[n, i] = time.perf_counter() - began
+    return float(4 * matrix.numel() / took.min(0).sum())
 
 
 def _peak_memory() -> int:

@@ -5,7 +5,7 @@ earlier ones before it, which is how the model learns to continue a voice. Half 
 are shown without their text, as a voice is at inference, and cut to a few seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -19,7 +19,6 @@ from codeclm.data_prep.shards import Item
 from codeclm.tts.layouts import Layout
 from codeclm.tts.model import Batch
 
-PADDING = {"step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}
 PROMPT = (40, 150)  # frames, shortest and longest, of an utterance shown without text
 
 
@@ -31,6 +30,15 @@ class Piece:
     first: int
     last: int
     told: bool
+
+
+def usable(items: Iterable[Item], text: str, frames: int) -> list[Item]:
+    """Those that can be trained on: not longer than `frames`, and aligned where text streams."""
+    return [
+        item
+        for item in items
+        if item.tokens.shape[1] <= frames and (text == "prefix" or any(item.durations))
+    ]
 
 
 class Sequences:
@@ -54,11 +62,7 @@ class Sequences:
         text_dropout: float = 0.0,
         voice_dropout: float = 0.0,
     ) -> None:
-        self.items = [
-            item
-            for item in items
-            if (text == "prefix" or any(item.durations)) and item.tokens.shape[1] <= frames
-        ]
+        self.items = usable(items, text, frames)
         if not self.items:
             raise ValueError(
                 "no aligned utterance is short enough to train on: raise `frames`, or, where none "
@@ -121,12 +125,9 @@ def collate(
     sequences: Sequence[Sequence[Piece]], layout: Layout, text: Literal["stream", "prefix"]
 ) -> Batch:
     """Packs the pieces of each sequence in a row, and pads the sequences to one length."""
-    texts = [p.item.ids for sequence in sequences for p in sequence if p.told]
-    longest = max(map(len, texts), default=1)
-    table = torch.zeros(max(1, len(texts)), longest, dtype=torch.long)
-    for row, ids in enumerate(texts):
-        table[row, : len(ids)] = torch.tensor(ids)
-    padding = _padding(layout)
+    texts = [torch.tensor(p.item.ids) for sequence in sequences for p in sequence if p.told]
+    table = pad_sequence(texts or [torch.tensor([0])], True)
+    longest, padding = table.shape[1], _padding(layout)
     rows, told = [], 0
     for sequence in sequences:
         parts = []
@@ -143,7 +144,8 @@ def collate(
 
 def _padding(layout: Layout) -> dict[str, float]:
     """What a position that is no step holds, under the names of `Batch`."""
-    return {"slots": layout.before, **PADDING}
+    rest = {"step": -1, "told": -1, "token": -1, "age": 0, "advance": -1}
+    return {"slots": layout.before, **rest}
 
 
 def _positions(
@@ -170,9 +172,8 @@ def _positions(
             advance[closing] = torch.isin(frame[closing] + 1, ends).float()
         else:
             advance[closing] = (frame[closing] == frames - 1).float()
-    told = torch.full_like(step, row)
-    audio = {"slots": slots, "step": step, "told": told, "token": token, "age": age}
-    audio["advance"] = advance
+    audio = {"slots": slots, "step": step, "told": torch.full_like(step, row)}
+    audio |= {"token": token, "age": age, "advance": advance}
     if not piece.told or text == "stream":
         return audio
     count = len(piece.item.ids)

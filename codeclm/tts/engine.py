@@ -31,53 +31,37 @@ TOKEN = 0.09  # seconds a token of text is expected to take
 
 
 class Network(Protocol):
-    """The networks of a model. Caches, texts and states are its own business.
+    """The networks of a model, for R rows side by side; caches, texts and states are its own."""
 
-    Attributes:
-        grid: of the layout.
-        drawn: slots that steps draw; the others are filled in at the end.
-        marks: of slots whose stream has not begun, and whose stream is over.
-        rate: frames a second.
-        streamed: text runs beside the audio.
-    """
-
-    grid: Grid
-    drawn: int
-    marks: tuple[float, float]
-    rate: float
-    streamed: bool
+    grid: Grid  # of the layout
+    drawn: int  # slots that steps draw; the others are filled in at the end
+    marks: tuple[float, float]  # of slots whose stream has not begun, and whose stream is over
+    rate: float  # frames a second
+    streamed: bool  # text runs beside the audio
 
     def text(self, ids: Sequence[int]) -> Any:
         """What a sentence is read as."""
-        ...
 
     def twice(self, how: How) -> bool:
         """Whether each talk needs a second row, without text and voice, to be guided by."""
-        ...
 
     def start(self) -> Any:
         """An empty cache of one row."""
-        ...
 
     def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
         """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
-        ...
 
     def read(self, text: Any, cache: Any) -> None:
         """Reads a text that stands before its audio."""
-        ...
 
     def copy(self, cache: Any) -> Any:
         """An independent cache that goes on from here."""
-        ...
 
     def join(self, caches: Sequence[Any]) -> Any:
         """The rows of several caches, one after another."""
-        ...
 
     def part(self, cache: Any, rows: Sequence[int]) -> Any:
         """Some of the rows of a cache."""
-        ...
 
     def step(
         self,
@@ -88,7 +72,7 @@ class Network(Protocol):
         age: Array,
         cache: Any,
     ) -> Any:
-        """One step of R rows; the state it leads to.
+        """One step; the state it leads to.
 
         Args:
             slots: [R, C] of the step before.
@@ -98,13 +82,11 @@ class Network(Protocol):
             age: [R] frames since it entered.
             cache: of R rows, which goes on.
         """
-        ...
 
     def advance(
         self, state: Any, inside: int, texts: Sequence[Any], token: Array, age: Array
     ) -> Array:
         """Chance [R] that after frame `inside` of this step the next token enters."""
-        ...
 
     def draw(
         self,
@@ -115,25 +97,16 @@ class Network(Protocol):
         how: How,
         pasts: Sequence[Past],
     ) -> Array:
-        """Draws the slots [n, C] of some rows: with guidance first those with text, then without.
+        """Draws the slots [n, C] of n rows: with guidance first those with text, then without.
 
-        Args:
-            state: of the step.
-            rows: n of its rows.
-            marks: [C], where there is nothing to draw; 0 elsewhere.
-            streams: [C].
-            how: of each stream.
-            pasts: of the talks.
+        `marks` [C] is 0 where there is something to draw; `streams` are those of the slots.
         """
-        ...
 
     def states(self, state: Any, rows: Sequence[int]) -> Any:
         """What `finish` needs of some rows."""
-        ...
 
     def finish(self, states: Sequence[Any], slots: Array, how: How, past: Past) -> Array:
         """Fills in the slots [S, C] that the steps of a sentence have left open."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -146,25 +119,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a step made complete.
-
-    Attributes:
-        talk: whose it is.
-        frames: [K, n] of its token matrix, perhaps none.
-        over: the sentence ends here.
-        pause: seconds of silence that follow.
-        step: number of the step in its sentence.
-        drawn: [C], its slots.
-        marks: [C], 0 where a slot holds something.
-    """
+    """What a step of a talk made complete."""
 
     talk: "Talk"
-    frames: Array
-    over: bool
-    pause: float
-    step: int
-    drawn: Array
-    marks: Sequence[float]
+    frames: Array  # [K, n] of its token matrix, perhaps none
+    over: bool  # the sentence ends here
+    pause: float  # seconds of silence that follow
+    step: int  # its number in the sentence
+    drawn: Array  # [C], its slots
+    marks: Sequence[float]  # [C], 0 where a slot holds something
 
     def cells(self) -> list[tuple[int, int, float]]:
         """Stream, frame and value of what the step drew, in the order of its slots."""
@@ -178,48 +141,41 @@ class Talk:
 
     Args:
         sentences: as they come; there is at least one.
-        voice: token matrix [K, T] that the networks can read; None: any voice.
+        voice: a cache of one row that has heard the voice, or nothing: then it is any voice.
+        heard: frames of it.
         how: of each stream.
         seed: of its random numbers.
         counts: of the guards' interventions, to be added to.
-        prefilled: a cache of one row that has heard the voice, if there is one.
     """
 
     def __init__(
         self,
         network: Network,
         sentences: Iterator[Said],
-        voice: Array | None,
+        voice: Any,
+        heard: int,
         how: How,
         seed: int | np.random.Generator,
         guards: Guards,
         counts: Counter[str],
-        prefilled: Any = None,
     ) -> None:
         self.network, self.grid = network, network.grid
-        self.sentences, self.voice, self.prefilled = sentences, voice, prefilled
+        self.sentences, self.voice, self.heard = sentences, voice, heard
         self.how, self.guards, self.counts = how, guards, counts
         self.past = Past(seed)
         self.rows = 2 if network.twice(how) else 1
         self.kind = np.float32 if np.isnan(network.marks[0]) else np.int64
-        self.remember(None)
+        self.remember(np.zeros((self.grid.rows, 0), self.kind))
         self.begin(next(sentences))
 
-    def remember(self, before: Array | None) -> None:
-        """Begins a memory: the voice, and how it sounded last."""
-        network, heard = self.network, []
-        if self.prefilled is not None:
-            cache = network.copy(self.prefilled)
-        else:
-            cache = network.start()
-            heard = [] if self.voice is None else [self.voice]
-        if before is not None:
-            heard.append(before[:, -round(CARRIED * network.rate) :])
-        if heard:
-            network.hear(np.concatenate(heard, axis=1), cache)
+    def remember(self, before: Array) -> None:
+        """Begins a memory: the voice, and the end of what was said before, [K, T]."""
+        network = self.network
+        cache, last = network.copy(self.voice), before[:, -round(CARRIED * network.rate) :]
+        if last.size:
+            network.hear(last, cache)
         self.cache = network.join([cache, *(network.start() for _ in range(1, self.rows))])
-        voice = 0 if self.voice is None else self.voice.shape[1]
-        self.spent = (voice + (0 if before is None else heard[-1].shape[1])) / network.rate
+        self.spent: float = (self.heard + last.shape[1]) / network.rate
 
     def fits(self, said: Said) -> bool:
         """Whether a sentence can go on in this memory."""
@@ -310,14 +266,10 @@ class Engine:
 
     def remove(self, talk: Talk) -> None:
         """Lets a talk leave, said or not; it may come back."""
-        place = self.talks.index(talk)
-        if place < self._joined:
-            own: list[int] = []
-            rest: list[int] = []
-            first = 0
-            for each in self.talks[: self._joined]:
-                (own if each is talk else rest).extend(range(first, first + each.rows))
-                first += each.rows
+        if self.talks.index(talk) < self._joined:
+            owners = [each for each in self.talks[: self._joined] for _ in range(each.rows)]
+            own = [row for row, owner in enumerate(owners) if owner is talk]
+            rest = [row for row, owner in enumerate(owners) if owner is not talk]
             talk.cache = self.network.part(self._cache, own)
             self._cache = self.network.part(self._cache, rest) if rest else None
             self._joined -= 1

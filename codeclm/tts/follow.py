@@ -22,39 +22,33 @@ class Led(Network, Protocol):
 
     def pack(self, tokens: NDArray[Any]) -> NDArray[Any]:
         """The steps [S, C] of a token matrix [K, T]."""
-        ...
 
     def surprise(self, state: Any, slots: NDArray[Any], streams: Sequence[int]) -> NDArray[Any]:
         """Nats [R] that one and the same step [C] costs after each row of a state."""
-        ...
 
 
 class Way(NamedTuple):
-    """A way through the text to a place in it.
+    """A way through the text to a place in it."""
 
-    Attributes:
-        cost: in nats.
-        spent: frames of each token so far; the last one sounds now.
-        row: of the cache that it goes on in.
-    """
+    cost: float  # in nats
+    spent: tuple[int, ...]  # frames of each token so far; the last one sounds now
+    row: int = 0  # of the cache that it goes on in
 
-    cost: float
-    spent: tuple[int, ...]
-    row: int = 0
+    @property
+    def token(self) -> int:
+        """That sounds now."""
+        return len(self.spent) - 1
 
 
 def follow(
-    network: Led,
-    ids: Sequence[int],
-    tokens: NDArray[Any],
-    beam: int = BEAM,
+    network: Led, ids: Sequence[int], tokens: NDArray[Any], beam: int = BEAM
 ) -> tuple[int, ...]:
-    """Frames that each token of a text lasts in a recording of it.
+    """Frames that each token of a text lasts in a recording [K, T] of it.
 
     Args:
         network: of a model that reads its text as a stream, and takes at most a frame a step.
         ids: of the text.
-        tokens: token matrix [K, T] of the recording.
+        tokens: token matrix of the recording.
         beam: places that are looked at.
 
     Raises:
@@ -71,7 +65,7 @@ def follow(
     ways = [Way(0.0, (0,))]
     for step, wanted in enumerate(slots[: grid.period * frames]):
         rows = len(ways)
-        token, age = (np.array([f(way.spent) for way in ways]) for f in (_token, _age))
+        token, age = np.array([(way.token, way.spent[-1]) for way in ways]).T
         given = np.stack([before] * rows), np.full(rows, step)
         state = network.step(*given, [text] * rows, token, age, cache)
         chance = network.advance(state, 0, [text] * rows, token, age)
@@ -103,14 +97,7 @@ def sounding(spent: Sequence[int], frames: NDArray[Any]) -> tuple[NDArray[Any], 
 
 
 def _branch(ways: Sequence[Way], chances: Sequence[float], count: int, left: int) -> list[Way]:
-    """The best way to each place that is possible after a frame, the best first.
-
-    Args:
-        ways: before it.
-        chances: that the next token enters.
-        count: of the tokens, all of which must have had a frame at the end.
-        left: frames to come.
-    """
+    """The best way to each place from which `count` tokens fit in the frames left, best first."""
     best: dict[int, Way] = {}
     for way, chance in zip(ways, chances, strict=True):
         *earlier, last = way.spent
@@ -118,16 +105,8 @@ def _branch(ways: Sequence[Way], chances: Sequence[float], count: int, left: int
         stay = Way(way.cost - math.log(max(1e-12, 1 - chance)), longer, way.row)
         move = Way(way.cost - math.log(max(1e-12, chance)), (*longer, 0), way.row)
         for other in (stay, move):
-            place = _token(other.spent)
+            place, known = other.token, best.get(other.token)
             possible = place == count if left == 0 else count - left <= place < count
-            if possible and (place not in best or other.cost < best[place].cost):
+            if possible and (known is None or other.cost < known.cost):
                 best[place] = other
     return sorted(best.values(), key=lambda way: way.cost)
-
-
-def _token(spent: tuple[int, ...]) -> int:
-    return len(spent) - 1
-
-
-def _age(spent: tuple[int, ...]) -> int:
-    return spent[-1]

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Network, Said, Talk
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Mouth, Sound
+from codeclm.tts.mouth import Mouth, Sound, Wav
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 
@@ -32,7 +31,6 @@ KEPT_VOICES = 16  # whose prefilled caches stay in memory
 UNDERSTOOD = 0.2  # word errors a word, above which a listener asks again
 TOGETHER = 16  # talks at a time
 
-Wav = NDArray[np.float32]
 Listener = Callable[[Wav, int, str, str], float]  # sound, sample rate, text, language: word errors
 Drawing = Sampling | Sequence[Sampling]
 
@@ -43,19 +41,26 @@ class Speech:
 
     Attributes:
         wav: [N] samples, float32.
-        speed: seconds of audio made in a second.
         first_audio_ms: from the call to the first samples.
         interventions: how often a guard stepped in, by kind (`tts.guard`).
     """
 
     wav: Wav
     sample_rate: int
-    audio_seconds: float
     generation_seconds: float
-    speed: float
     first_audio_ms: float
     seed: int
     interventions: Mapping[str, int]
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of sound."""
+        return len(self.wav) / self.sample_rate
+
+    @property
+    def speed(self) -> float:
+        """Seconds of sound made in a second."""
+        return self.audio_seconds / self.generation_seconds
 
 
 @dataclass(frozen=True)
@@ -124,19 +129,13 @@ class TTS:
             ValueError: nothing to say, or a voice of another codec.
         """
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
+        how: dict[str, Any] = {"voice": voice, "language": language}
+        how |= {"sampling": sampling, "guards": guards}
         counts: Counter[str] = Counter()
         began, first, chunks = time.perf_counter(), 0.0, []
-        if listener is not None and not isinstance(text, str):
-            text = "".join(text)
-        for chunk in self.stream(
-            text,
-            voice=voice,
-            language=language,
-            seed=seed,
-            sampling=sampling,
-            guards=guards,
-            interventions=counts,
-        ):
+        if listener is not None:
+            text = text if isinstance(text, str) else "".join(text)
+        for chunk in self.stream(text, seed=seed, interventions=counts, **how):
             first = first or time.perf_counter() - began
             chunks.append(chunk)
         wav = np.concatenate(chunks)
@@ -147,19 +146,12 @@ class TTS:
                 if heard <= UNDERSTOOD:
                     break
                 counts["retry"] += 1
-                other = self.speak(
-                    text, voice=voice, language=language, seed=seed + attempt,
-                    sampling=sampling, guards=guards,
-                )  # fmt: skip
-                again = listener(other.wav, self.sample_rate, text, language)
+                other = self.speak(text, seed=seed + attempt, **how).wav
+                again = listener(other, self.sample_rate, text, language)
                 if again < heard:
-                    wav, heard = other.wav, again
+                    wav, heard = other, again
         took = time.perf_counter() - began
-        seconds = len(wav) / self.sample_rate
-        counts = +counts
-        return Speech(
-            wav, self.sample_rate, seconds, took, seconds / took, 1000 * first, seed, dict(counts)
-        )
+        return Speech(wav, self.sample_rate, took, 1000 * first, seed, dict(+counts))
 
     def stream(
         self,
@@ -202,23 +194,15 @@ class TTS:
         guards: Guards | None = None,
         together: int = TOGETHER,
     ) -> list[Speech]:
-        """Says several texts at a time; each sounds as it would alone.
+        """Says several texts at a time, each as it would sound alone; arguments as `speak`.
 
-        Args:
-            requests: in any number.
-            sampling: as of `speak`.
-            guards: as of `speak`.
-            together: how many are in the engine at once; the next joins when one is said.
+        `together` of them are in the engine at once; the next joins when one is said.
         """
         from codeclm.tts.live import Desk
 
         with Desk(self, together) as desk:
-            answers = [
-                desk.answer(
-                    one, self.said(one.text, one.language), sampling=sampling, guards=guards
-                )
-                for one in requests
-            ]
+            said = [(one, self.said(one.text, one.language)) for one in requests]
+            answers = [desk.answer(*one, sampling=sampling, guards=guards) for one in said]
             return [answer.result() for answer in answers]
 
     def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
@@ -237,10 +221,9 @@ class TTS:
     ) -> Talk:
         """Sentences to give to an engine."""
         voice, how = voice or next(iter(self.voices.values()), None), self.how(sampling)
-        known, tokens = None, None
-        if voice is not None:
-            known, tokens = self.prepare(voice), self.sound.enter(voice)
-        return Talk(self.network, sentences, tokens, how, seed, guards, counts, known)
+        known = self.network.start() if voice is None else self.prepare(voice)
+        heard = 0 if voice is None else voice.tokens.shape[1]
+        return Talk(self.network, sentences, known, heard, how, seed, guards, counts)
 
     def prepare(self, voice: "Voice") -> Any:
         """Hears a voice, so that its first talk need not; the memory that its talks begin with.
@@ -260,23 +243,6 @@ class TTS:
                 del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache
         return self._prefilled[id(voice)][1]
-
-    def frames(
-        self,
-        ids: Sequence[int],
-        voice: "Voice | None" = None,
-        sampling: Drawing | None = None,
-        seed: int | np.random.Generator = 0,
-        guards: Guards | None = None,
-        interventions: Counter[str] | None = None,
-    ) -> Iterator[NDArray[Any]]:
-        """Frames [K] of the token matrix of one sentence, as soon as the layout has them."""
-        counts: Counter[str] = Counter() if interventions is None else interventions
-        guards, engine = guards or Guards(), Engine(self.network)
-        engine.add(self.talk(iter([Said(ids)]), voice, sampling, seed, guards, counts))
-        while engine.talks:
-            for heard in engine.step():
-                yield from heard.frames.T
 
     def how(self, sampling: Drawing | None = None) -> How:
         """One sampling for each stream; None: as the model was made to."""

@@ -18,7 +18,6 @@ from codeclm.data_prep.shards import Prepared
 from codeclm.tts.data import PROMPT
 from codeclm.tts.model import ModelConfig
 from codeclm.tts.network import speaker
-from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
 
 # Word errors a word of sound files, each with its text and language; the room above has one.
@@ -41,8 +40,7 @@ class Listener:
     """Says sentences with the weights it is given.
 
     Args:
-        sampling: how codes are drawn.
-        llm: the config of the pretrained LLM that the model came from, if there is one.
+        meta: facts that the finished model will hold.
         word_error_rate: judges what was said; None: nobody does.
 
     Raises:
@@ -55,13 +53,11 @@ class Listener:
         config: ModelConfig,
         prepared: Prepared,
         codec: Codec,
-        sampling: Sampling,
-        llm: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any],
         word_error_rate: WordErrorRate | None = None,
     ) -> None:
-        self.sentences, self.config, self.prepared = sentences, config, prepared
-        self.codec, self.sampling, self.llm = codec, sampling, llm
-        self.word_error_rate = word_error_rate
+        self.sentences, self.config, self.codec = sentences, config, codec
+        self.meta, self.word_error_rate = meta, word_error_rate
         for sentence in sentences:
             prepared.tokenizer.encode(sentence.text, sentence.language)
         first = next(item for item in prepared.items if item.split == "dev")
@@ -70,33 +66,18 @@ class Listener:
         self.voice = Voice(tokens.numpy(), "dev", codec.spec.name, codec.spec.fingerprint)
 
     def __call__(self, weights: Mapping[str, Tensor], folder: Path) -> float | None:
-        """Writes `00.wav`, `01.wav` ... to a folder.
+        """Writes `00.wav`, `01.wav` ... to a folder; word errors a word, None if nobody judges.
 
-        Args:
-            weights: of the whole model, on the CPU.
-            folder: made if missing.
-
-        Returns:
-            Word errors a word; None where nobody judges.
+        The weights are those of the whole model, on the CPU.
         """
-        meta: dict[str, Any] = {"tokenizer": self.prepared.tokenizer.state()}
-        if self.prepared.scale:
-            meta["scale"] = self.prepared.scale.to_dict()
-        if self.llm is not None:
-            meta["llm"] = self.llm
-        tts = speaker(self.config, self.codec, weights, meta, {})
+        tts = speaker(self.config, self.codec, weights, self.meta, {})
         said = []
         for i, sentence in enumerate(self.sentences):
-            speech = tts.speak(
-                sentence.text,
-                voice=self.voice,
-                language=sentence.language,
-                seed=i,
-                sampling=self.sampling,
-            )
+            text, language = sentence.text, sentence.language
+            speech = tts.speak(text, voice=self.voice, language=language, seed=i)
             path = folder / f"{i:02d}.wav"
             audio.write(path, speech.wav, speech.sample_rate, {"comment": "synthetic speech"})
-            said.append((path, sentence.text, sentence.language))
+            said.append((path, text, language))
         if self.word_error_rate is None:
             return None
         try:

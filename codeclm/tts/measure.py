@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from codeclm.codecs import CodecSpec
 from codeclm.data_prep.shards import Item
-from codeclm.tts.data import Sequences
 from codeclm.tts.model import SpeechLM
-from codeclm.tts.train import TtsTraining
+from codeclm.tts.train import TtsTraining, make_optimizer, sequences
 
 CLIP = 5  # seconds of an utterance of random codes
 TOKENS_PER_SECOND = 12.0  # phonemes and pauses of English
@@ -24,21 +23,13 @@ VOCABULARY = 128  # of random text
 
 @dataclass(frozen=True)
 class Measured:
-    """Real training steps on this machine.
+    """Real training steps on this machine."""
 
-    Attributes:
-        steps: how many were timed.
-        step_seconds: their median.
-        activation_bytes: what one forward pass keeps for the backward, weights aside.
-        hours: of the whole training at that pace, validations aside.
-        peak_flops: operations a second of a large matrix product in the same precision.
-    """
-
-    steps: int
-    step_seconds: float
-    activation_bytes: int
-    hours: float
-    peak_flops: float
+    steps: int  # how many were timed
+    step_seconds: float  # their median
+    activation_bytes: int  # what one forward pass keeps for the backward, weights aside
+    hours: float  # of the whole training at that pace, validations aside
+    peak_flops: float  # operations a second of a large matrix product in the same precision
 
 
 def random_items(config: TtsTraining, spec: CodecSpec) -> list[Item]:
@@ -55,30 +46,15 @@ def random_items(config: TtsTraining, spec: CodecSpec) -> list[Item]:
             rows = [torch.randint(s.size, (frames,), generator=generator) for s in spec.streams]
             tokens = torch.stack(rows).to(torch.int16)
         ids = torch.randint(1, VOCABULARY, (length,), generator=generator)
-        items.append(
-            Item(
-                str(i),
-                "nobody",
-                "train",
-                tuple(ids.tolist()),
-                tokens,
-                tuple(spent.tolist()),
-            )
-        )
+        text = tuple(ids.tolist())
+        items.append(Item(str(i), "nobody", "train", text, tokens, tuple(spent.tolist())))
     return items
 
 
 def measure(
     config: TtsTraining, spec: CodecSpec, vocabulary: int, items: Sequence[Item], steps: int
 ) -> Measured:
-    """Times training steps of a fresh model on this machine, and weighs their activations.
-
-    Args:
-        config: the training.
-        spec: of the codec.
-        vocabulary: of the text.
-        items: what to train on.
-        steps: how many to time, after one that is not.
+    """Times `steps` training steps of a fresh model after one that is not, weighs activations.
 
     Raises:
         ValueError: no utterance can be trained on, or the cell is not legal.
@@ -86,20 +62,8 @@ def measure(
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
     model = SpeechLM(config.model, spec, vocabulary)
-    sequences = Sequences(
-        items,
-        model.layout,
-        config.model.text,
-        config.frames,
-        config.batch,
-        config.seed,
-        config.text_dropout,
-        config.voice_dropout,
-    )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
+    train = sequences(config, items, model.layout, "train")
+    model, optimizer = accelerator.prepare(model, make_optimizer(config, model))
     kept: dict[int, int] = {}  # bytes of every storage that the first backward pass needs
 
     def keep(tensor: Tensor) -> Tensor:
@@ -107,7 +71,7 @@ def measure(
         return tensor.detach()
 
     def one_step(number: int) -> None:
-        batch = sequences.batch(number).to(accelerator.device)
+        batch = train.batch(number).to(accelerator.device)
         with accelerator.autocast():
             losses = model(batch)
         loss = losses.tokens.sum() / batch.slots.numel() + losses.advance.mean() + losses.spelling

@@ -1,7 +1,6 @@
 """From frames to sound, chunk by chunk: small chunks while somebody waits, larger ones later."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,42 +17,27 @@ LARGEST_CHUNK = 32  # frames decoded at a time, once the first have been heard
 
 Array = NDArray[Any]
 Wav = NDArray[np.float32]
+Chunk = tuple[Array, float]  # frames [K, n], and the seconds of silence after them
 
 
 class Sound(Protocol):
-    """The codec, as a speaking model needs it.
+    """The codec, as a speaking model needs it."""
 
-    Attributes:
-        sample_rate: Hz.
-        hop: samples a frame.
-        codec: to make voices with.
-    """
-
-    sample_rate: int
-    hop: int
+    sample_rate: int  # Hz
+    hop: int  # samples a frame
 
     @property
-    def codec(self) -> "Codec": ...
+    def codec(self) -> "Codec":
+        """The codec itself, to make voices with."""
 
     def check(self, voice: "Voice") -> None:
         """Refuses the voice of another codec."""
-        ...
 
     def enter(self, voice: "Voice") -> Array:
         """The token matrix [K, T] of a voice as the networks read it."""
-        ...
 
-    def decode(self, frames: Array, state: Any, last: bool) -> tuple[NDArray[np.float32], Any]:
+    def decode(self, frames: Array, state: Any, last: bool) -> tuple[Wav, Any]:
         """The sound [N] of the next frames [K, n], and where its stream stands."""
-        ...
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Frames [K, n] to be sounded, and the seconds of silence after them."""
-
-    frames: Array
-    pause: float
 
 
 class Mouth:
@@ -78,17 +62,17 @@ class Mouth:
         if waiting < self._size and not (heard.over and (waiting or heard.pause)):
             return None
         self._size = min(2 * self._size, LARGEST_CHUNK)
-        chunk = Chunk(np.concatenate(self._waiting, axis=1), heard.pause)
-        self._waiting = []
-        return chunk
+        frames, self._waiting = np.concatenate(self._waiting, axis=1), []
+        return frames, heard.pause
 
     def say(self, chunk: Chunk) -> Wav:
         """The sound [N] of a chunk, and of the silence after it."""
-        self._nothing = chunk.frames[:, :0]
-        wav = self._decode(chunk.frames, last=False)
-        if not chunk.pause:
+        frames, pause = chunk
+        self._nothing = frames[:, :0]
+        wav = self._decode(frames, last=False)
+        if not pause:
             return wav
-        rest = np.zeros(round(chunk.pause * self.sound.sample_rate), np.float32)
+        rest = np.zeros(round(pause * self.sound.sample_rate), np.float32)
         return np.concatenate([wav, self.close(), rest])
 
     def close(self) -> Wav:

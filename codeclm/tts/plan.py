@@ -18,6 +18,7 @@ from codeclm.codecs import CodecSpec, load_codec
 from codeclm.config import load_config
 from codeclm.data_prep.shards import Item, read_prepared
 from codeclm.tts import flops
+from codeclm.tts.data import usable
 from codeclm.tts.heads import HEADS, ConsistencyHead, DepthHead, FlowHead, MaskedHead
 from codeclm.tts.layouts import Layout
 from codeclm.tts.measure import TOKENS_PER_SECOND, VOCABULARY, Measured, measure, random_items
@@ -37,76 +38,47 @@ class Illegal(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a plan needs to know of prepared data: its training split.
+    """What a plan needs to know of prepared data: its training split."""
 
-    Attributes:
-        hours: of speech.
-        used: share of the hours that training uses: not too long, and aligned where it must be.
-        tokens_per_second: of text.
-        vocabulary: of the tokenizer.
-    """
-
-    hours: float
-    used: float
-    tokens_per_second: float
-    vocabulary: int
+    hours: float  # of speech
+    used: float  # share of them that is not too long, and aligned where it must be
+    tokens_per_second: float  # of text
+    vocabulary: int  # of the tokenizer
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cost of a cell. An utterance is one of 10 s, told, without a voice before it.
-
-    Attributes:
-        frame_rate: codec frames a second; each has `streams` codes.
-        parameters: `total`, and its parts `backbone`, `head` (with the layers that say when to go
-            on and how the text is spelt), `text` (the encoder) and `embeddings` (the rest).
-        tokens_per_second: of text, measured if there is a `corpus`, else assumed.
-        positions: of an utterance: steps, and before them the text where it is a prefix.
-        minute_positions: of a minute spoken without a pause.
-        steps_per_second: steps of the backbone for a second of audio.
-        small_steps_per_second: runs of the head's small transformer for a second of audio: K - 1 a
-            step for `depth`, the rounds a step for `masked`.
-        passes: of `stages`, over the whole utterance once its steps are drawn: K - 1.
-        training_bytes: weights, gradients and Adam's two moments in single precision; activations
-            are only counted where they are measured.
-        cache_bytes: keys and values of a minute, single precision, twice with guidance.
-        speaking_flops: for a second of audio, averaged over an utterance (`flops.speaking`).
-        training_flops: forward and backward, for a second of audio, where one utterance fills a
-            sequence (3 x `flops.learning`).
-        first_audio_steps: steps until the first frame can be decoded, all of them where passes
-            follow.
-        first_audio_ms: how long these steps take a model that draws exactly in real time: the
-            algorithmic delay of layout and codec, no computation in it. The look-ahead of the
-            codec is its encoder's and delays no speech.
-        warnings: known traps that this cell is in.
-        peak_share: operations of a measured training step, as a share of what matrix products
-            would do in its time.
-    """
+    """The cost of a cell. An utterance is one of 10 s, told, without a voice before it."""
 
     name: str
     codec: str
     layout: str
     head: str
     text: str
-    frame_rate: float
-    streams: int
+    frame_rate: float  # codec frames a second
+    streams: int  # codes a frame
     corpus: Corpus | None
+    # `total`, and of it `backbone`, `head` (with the layers that say when to go on and how the
+    # text is spelt), `text` (the encoder) and `embeddings` (the rest).
     parameters: dict[str, int]
-    tokens_per_second: float
-    positions: int
-    minute_positions: int
-    steps_per_second: float
-    small_steps_per_second: float
-    passes: int
-    training_bytes: int
-    cache_bytes: int
-    speaking_flops: float
+    tokens_per_second: float  # of text, measured if there is a corpus, else assumed
+    positions: int  # of an utterance: steps, and before them the text where it is a prefix
+    minute_positions: int  # of a minute spoken without a pause
+    steps_per_second: float  # of the backbone, for a second of audio
+    small_steps_per_second: float  # runs of the head's small transformer
+    passes: int  # of `stages`, over the whole utterance once its steps are drawn
+    training_bytes: int  # weights, gradients, Adam's moments in single precision; no activations
+    cache_bytes: int  # keys and values of a minute, single precision, twice with guidance
+    speaking_flops: float  # for a second of audio, averaged over an utterance
+    # Forward and backward, for a second of audio, where one utterance fills a sequence.
     training_flops: float
-    first_audio_steps: int
+    first_audio_steps: int  # until the first frame can be decoded, all where passes follow
+    # How long these steps take a model that draws exactly in real time: the algorithmic delay of
+    # layout and codec. The look-ahead of the codec is its encoder's and delays no speech.
     first_audio_ms: float
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # known traps that this cell is in
     measured: Measured | None = None
-    peak_share: float | None = None
+    peak_share: float | None = None  # operations of a measured step, of what products would do
 
 
 def run(
@@ -118,7 +90,7 @@ def run(
     """The plan of a training configuration.
 
     Args:
-        config_path: of a `TtsTraining`.
+        config_path: a YAML file of `TtsTraining`.
         overrides: such as `model.layout=delay`.
         codec: plan for this codec, by name, folder or hub name; None: that of the prepared data.
         steps: training steps to time, on the prepared data or, with `codec`, on random codes; 0:
@@ -153,22 +125,16 @@ def run(
 
 
 def survey(items: Sequence[Item], config: TtsTraining, spec: CodecSpec, vocabulary: int) -> Corpus:
-    """What a training split means for a plan.
-
-    Raises:
-        ValueError: the split is empty.
-    """
+    """What a training split means for a plan."""
     if not items:
         raise ValueError(f"{config.data} has no utterance in the split 'train'")
-    lengths = [item.tokens.shape[1] for item in items]
-    used = (
-        length
-        for item, length in zip(items, lengths, strict=True)
-        if length <= config.frames and (config.model.text == "prefix" or any(item.durations))
+    frames, used = (
+        sum(item.tokens.shape[1] for item in some)
+        for some in (items, usable(items, config.model.text, config.frames))
     )
-    seconds = sum(lengths) / spec.frame_rate
+    seconds = frames / spec.frame_rate
     tokens = sum(len(item.ids) for item in items)
-    return Corpus(seconds / 3600, sum(used) / sum(lengths), tokens / seconds, vocabulary)
+    return Corpus(seconds / 3600, used / frames, tokens / seconds, vocabulary)
 
 
 def plan(
@@ -183,8 +149,7 @@ def plan(
         config: the training.
         spec: of its codec.
         corpus: what it trains on; None: not known, numbers of English phonemes are assumed.
-        init: the checkpoint of `config.init`; its sizes are only checked where the vocabulary of a
-            corpus is known.
+        init: the checkpoint of `config.init`; its sizes are checked if there is a corpus.
 
     Raises:
         Illegal: the cell is not legal, or the checkpoint does not fit it.
@@ -194,12 +159,14 @@ def plan(
             model = SpeechLM(config.model, spec, corpus.vocabulary if corpus else VOCABULARY)
     except ValueError as error:
         raise Illegal(str(error)) from error
-    if init is not None and corpus is not None:
-        _check_init(model, init)
+    weights = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if init and corpus and weights != {name: t.shape for name, t in init.tensors.items()}:
+        raise Illegal(
+            f"`init`: {init.folder} has other sizes or another vocabulary than this model"
+        )
     layout, rate, size = model.layout, spec.frame_rate, config.model
     per_second = corpus.tokens_per_second if corpus else TOKENS_PER_SECOND
-    guided = config.sampling.guidance != 1.0 and not model.head.guides
-    rows = 2 if guided else 1
+    rows = 2 if config.sampling.guidance != 1.0 and not model.head.guides else 1
     prefixed = size.text == "prefix"
     tokens = round(UTTERANCE * per_second)
     spoken = flops.speaking(model, round(UTTERANCE * rate), tokens, config.sampling)
@@ -208,6 +175,7 @@ def plan(
     first = next((step + 1 for step in range(steps) if layout.ready(step)), steps)
     sequence = config.frames / rate  # seconds
     training = 3 * flops.learning(model, config.frames, round(sequence * per_second))
+    pace = rate * layout.period / layout.patch  # steps a second
     return Plan(
         name=config.name,
         codec=spec.name,
@@ -221,11 +189,8 @@ def plan(
         tokens_per_second=per_second,
         positions=steps + before,
         minute_positions=minute + before_minute,
-        steps_per_second=rate * layout.period / layout.patch,
-        small_steps_per_second=rate
-        * layout.period
-        / layout.patch
-        * _small_steps(model, config.sampling),
+        steps_per_second=pace,
+        small_steps_per_second=pace * _small_steps(model, config.sampling),
         passes=layout.slots - layout.drawn,
         training_bytes=4 * 4 * count(model),
         cache_bytes=4 * 2 * size.width * size.depth * (rows * minute + before_minute),
@@ -260,14 +225,6 @@ def _small_steps(model: SpeechLM, sampling: Sampling) -> int:
     if isinstance(model.head, FlowHead | ConsistencyHead):
         return len(sampling.times(model.head.steps)) - 1
     return model.head.rounds if isinstance(model.head, MaskedHead) else 0
-
-
-def _check_init(model: SpeechLM, init: Checkpoint) -> None:
-    there = {name: tensor.shape for name, tensor in init.tensors.items()}
-    if there != {name: tensor.shape for name, tensor in model.state_dict().items()}:
-        raise Illegal(
-            f"`init`: {init.folder} has other sizes or another vocabulary than this model"
-        )
 
 
 def _warnings(

@@ -96,11 +96,15 @@ def _said(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def shorter(sentence: str, longest: int = TOO_LONG) -> Iterator[str]:
+def shorter(sentence: str) -> Iterator[str]:
     """A sentence, cut where it is too long to be said in one go: at a colon, a comma, a space."""
-    while len(sentence) > longest:
+    while len(sentence) > TOO_LONG:
         cuts = (
-            [found for found in place.finditer(sentence) if longest // 3 < found.start() <= longest]
+            [
+                found
+                for found in place.finditer(sentence)
+                if TOO_LONG // 3 < found.start() <= TOO_LONG
+            ]
             for place in PLACES
         )
         cut = next((found[-1] for found in cuts if found), None)

@@ -9,7 +9,6 @@ mean of their gradients. Two processes do what one does with `accumulate: 2`, to
 sums.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from codeclm import checkpoint
 from codeclm.codecs import HOUSE, Codec, CodecSpec, codec_of
 from codeclm.config import Config, load_config
 from codeclm.data_prep.durations import copy_aligner
-from codeclm.data_prep.shards import Prepared, read_prepared
+from codeclm.data_prep.shards import Item, Prepared, read_prepared
 from codeclm.learner import Learner
 from codeclm.remote import Named
 from codeclm.training import Run, Tracker, cosine, set_rate
@@ -35,8 +34,7 @@ from codeclm.tts.listen import Listener, Sentence, WordErrorRate
 from codeclm.tts.model import Batch, Losses, ModelConfig, SpeechLM
 from codeclm.tts.pretrained import check_tokenizer, llm_config
 from codeclm.tts.sampling import Sampling
-
-SECONDS = 8  # of an utterance, for the curve of bits over position
+from codeclm.tts.scores import Scores, unit
 
 
 class TtsTraining(Config):
@@ -112,38 +110,34 @@ def run(
     """
     config = load_config(TtsTraining, config_path, overrides)
     prepared = read_prepared(config.data, config.tokens)
-    spec = prepared.spec
+    spec, name = prepared.spec, f"dev_{unit(prepared.spec)}"
     codec = _codec(config, spec)
     weights = _stream_weights(config, spec)
     accelerator = _accelerator(config)
     torch.manual_seed(config.seed)
-    if config.model.pretrained:
-        check_tokenizer(config.model.pretrained, prepared.tokenizer)
-    vocabulary = len(prepared.tokenizer.tokens)
-    model = SpeechLM(config.model, spec, vocabulary, precision=config.mixed_precision)
+    model = _begin(config, prepared)
     layout, sizes = model.layout, model.config
     llm = llm_config(model.backbone) if model.backbone and sizes.pretrained else None
-    train, dev = (_sequences(config, prepared, layout, split) for split in ("train", "dev"))
-    if config.init is not None:
-        try:
-            model.load_state_dict(checkpoint.load(config.init).weights())
-        except RuntimeError as error:
-            raise ValueError(
-                f"{config.init} has other sizes or another vocabulary than this run: give the same "
-                "`model` and the tokenizer it was trained with, or begin without `init`"
-            ) from error
+    train, dev = (sequences(config, prepared.items, layout, split) for split in ("train", "dev"))
+    vocabulary = len(prepared.tokenizer.tokens)
     teacher = Teacher(config.distil, spec, vocabulary) if config.distil else None
     if teacher is not None:
         teacher.teach(model)
     model.adapt()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
-    )
+    optimizer = make_optimizer(config, model)
+    known = {
+        "kind": "tts",
+        "name": config.name,
+        "codec": spec.to_dict(),
+        "tokenizer": prepared.tokenizer.state(),
+        "sampling": config.sampling.model_dump(),
+        **({"scale": prepared.scale.to_dict()} if prepared.scale else {}),
+    }
+    came_from = {"llm": llm} if llm is not None else {}
     listener = None
     if config.listen and codec is not None:
-        listener = Listener(
-            config.listen, sizes, prepared, codec, config.sampling, llm, word_error_rate
-        )
+        meta = {**known, **came_from}
+        listener = Listener(config.listen, sizes, prepared, codec, meta, word_error_rate)
     bare = model
     model, optimizer = accelerator.prepare(model, optimizer)
     learner = Learner(bare, optimizer, config.ema)
@@ -175,6 +169,10 @@ def run(
         model.train()
         return {f"dev_{name}": value for name, value in scores.numbers().items()}
 
+    def about(reached: Mapping[str, float]) -> dict[str, Any]:
+        """What a model folder says of itself, and of the LLM it came from."""
+        return {**known, **{key: round(value, 4) for key, value in reached.items()}, **came_from}
+
     for step in run.steps(config.steps, config.seed, config.name):
         set_rate(optimizer, config.learning_rate * cosine(step, config.steps, config.warmup))
         scores, total = Scores(layout, spec), 0.0
@@ -197,9 +195,8 @@ def run(
                 reached = validate()
                 run.log(**reached)
                 if config.keep:
-                    about = _about(config, prepared, reached, llm)
                     finished = bare.folded(learner.weights())
-                    run.keep(finished, sizes, about, config.keep, f"dev_{unit(spec)}")
+                    run.keep(finished, sizes, about(reached), config.keep, name)
         if listener is not None and step % config.listen_every == config.listen_every - 1:
             with learner.averaged():
                 finished = bare.folded(learner.weights())
@@ -210,13 +207,28 @@ def run(
 
     with learner.averaged():
         reached = validate()
-        finished = bare.folded(learner.weights())
-        final = run.finish(finished, sizes, _about(config, prepared, reached, llm))
+        final = run.finish(bare.folded(learner.weights()), sizes, about(reached))
     if run.main:
         copy_aligner(config.data, spec, final)
-        name = unit(spec)
-        print(f"{config.name}: dev {name} {reached[f'dev_{name}']:.4g}; {final}")
+        print(f"{config.name}: {name.replace('_', ' ', 1)} {reached[name]:.4g}; {final}")
     return final
+
+
+def _begin(config: TtsTraining, prepared: Prepared) -> SpeechLM:
+    """The model before its first step, with the weights of `init` if there is one."""
+    if config.model.pretrained:
+        check_tokenizer(config.model.pretrained, prepared.tokenizer)
+    vocabulary, precision = len(prepared.tokenizer.tokens), config.mixed_precision
+    model = SpeechLM(config.model, prepared.spec, vocabulary, precision=precision)
+    if config.init is not None:
+        try:
+            model.load_state_dict(checkpoint.load(config.init).weights())
+        except RuntimeError as error:
+            raise ValueError(
+                f"{config.init} has other sizes or another vocabulary than this run: give the same "
+                "`model` and the tokenizer it was trained with, or begin without `init`"
+            ) from error
+    return model
 
 
 def _accelerator(config: TtsTraining) -> Accelerator:
@@ -249,25 +261,6 @@ def _codec(config: TtsTraining, spec: CodecSpec) -> Codec | None:
     return codec_of(spec, config.codec, f"{config.data} was prepared with")
 
 
-def _about(
-    config: TtsTraining,
-    prepared: Prepared,
-    reached: Mapping[str, float],
-    llm: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What a model folder says of itself, and of the LLM it came from."""
-    return {
-        "kind": "tts",
-        "name": config.name,
-        "codec": prepared.spec.to_dict(),
-        "tokenizer": prepared.tokenizer.state(),
-        "sampling": config.sampling.model_dump(),
-        **({"scale": prepared.scale.to_dict()} if prepared.scale else {}),
-        **{name: round(value, 4) for name, value in reached.items()},
-        **({"llm": llm} if llm is not None else {}),
-    }
-
-
 def _stream_weights(config: TtsTraining, spec: CodecSpec) -> Tensor:
     """[K] weights of mean 1."""
     weights = torch.tensor(config.stream_weights or [1.0] * spec.rows)
@@ -279,74 +272,26 @@ def _stream_weights(config: TtsTraining, spec: CodecSpec) -> Tensor:
     return weights / weights.mean()
 
 
-def _sequences(config: TtsTraining, prepared: Prepared, layout: Layout, split: str) -> Sequences:
-    items = [item for item in prepared.items if item.split == split]
+def sequences(config: TtsTraining, items: Sequence[Item], layout: Layout, split: str) -> Sequences:
+    """The sequences of a split.
+
+    Raises:
+        ValueError: it has no utterance, or none that can be trained on.
+    """
+    items = [item for item in items if item.split == split]
     if not items:
         raise ValueError(
             f"{config.data} has no utterance in the split {split!r}: give some rows of the "
             f'manifest "split": "{split}" and prepare it again'
         )
+    text, size, seed = config.model.text, config.batch, config.seed
     dropout = (config.text_dropout, config.voice_dropout) if split == "train" else (0.0, 0.0)
-    return Sequences(
-        items,
-        layout,
-        config.model.text,
-        config.frames,
-        config.batch,
-        config.seed,
-        *dropout,
+    return Sequences(items, layout, text, config.frames, size, seed, *dropout)
+
+
+def make_optimizer(config: TtsTraining, model: SpeechLM) -> torch.optim.Optimizer:
+    """AdamW as the settings say."""
+    decay = config.weight_decay
+    return torch.optim.AdamW(
+        model.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=decay
     )
-
-
-def unit(spec: CodecSpec) -> str:
-    """What a model is scored in: for latents there are no bits to count."""
-    return "velocity_error" if spec.latent_dims else "bits_per_second"
-
-
-class Scores:
-    """Bits a second of audio: in all, for each stream, and for each second of an utterance.
-
-    Of latents it is the mean squared error of the velocity from noise to data.
-    """
-
-    def __init__(self, layout: Layout, spec: CodecSpec) -> None:
-        self.layout, self.spec, self.rate = layout, spec, spec.frame_rate
-        self.factor = 1 / spec.latent_dims if spec.latent_dims else self.rate / math.log(2)
-        self.streams = torch.zeros(layout.streams)
-        self.seconds = torch.zeros(SECONDS)
-        self.frames_of_second = torch.zeros(SECONDS)
-        self.frames, self.advance, self.told = 0, 0.0, 0
-
-    def add(self, losses: Losses, batch: Batch) -> None:
-        """Counts a batch in."""
-        steps = batch.step >= 0
-        stream, frame = self.layout.where(batch.step[steps])
-        cost = losses.tokens.detach()[steps].cpu()
-        slots = batch.slots[steps].cpu()
-        counts = ~slots.isnan() if self.spec.latent_dims else slots >= 0
-        stream, frame = stream.cpu(), frame.cpu()
-        second = (frame.clamp(min=0) / self.rate).long().clamp(max=SECONDS - 1)
-        self.streams.index_add_(0, stream.flatten(), cost.flatten())
-        self.seconds.index_add_(0, second.flatten(), cost.flatten())
-        first = counts & (stream == 0)
-        self.frames_of_second += second[first].bincount(minlength=SECONDS)
-        self.frames += int(first.sum())
-        self.advance += losses.advance.detach().sum().item()
-        self.told += int((batch.advance >= 0).sum())
-
-    def summary(self) -> dict[str, float]:
-        """Bits a second or the error, and nats of a decision to advance."""
-        return {
-            unit(self.spec): self.streams.sum().item() * self.factor / max(1, self.frames),
-            "advance": self.advance / max(1, self.told),
-        }
-
-    def numbers(self) -> dict[str, float]:
-        """The summary, and the same of each stream of codes and of each second of an utterance."""
-        streams = self.streams[: len(self.spec.streams)] * self.factor / max(1, self.frames)
-        seconds = self.seconds * self.factor / self.frames_of_second.clamp(min=1)
-        return {
-            **self.summary(),
-            **{f"stream_{k}": cost.item() for k, cost in enumerate(streams)},
-            **{f"second_{i}": c.item() for i, c in enumerate(seconds) if self.frames_of_second[i]},
-        }

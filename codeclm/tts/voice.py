@@ -66,15 +66,14 @@ class Voice:
             path: of a sound file.
             codec: that the model speaks.
             name: for people; none: that of the file.
-            transcript: exactly what is said in it, if that is known; it must fit in 8 seconds.
+            transcript: exactly what is said in it, if that is known.
             language: of the transcript.
 
         Raises:
             ValueError: unreadable, empty, silent, too short, or not finite; with a transcript also
                 too long.
         """
-        wav = audio.read(path, codec.spec.sample_rate)
-        name = name or Path(path).stem
+        wav, name = audio.read(path, codec.spec.sample_rate), name or Path(path).stem
         return cls.from_wav(wav, codec, name, str(path), transcript, language)
 
     @classmethod
@@ -88,13 +87,11 @@ class Voice:
         language: str = "en",
     ) -> "Voice":
         """Makes a voice from sound [1, N] at the codec's sample rate; errors as `from_audio`."""
-        rate = codec.spec.sample_rate
+        spec, rate, loud = codec.spec, codec.spec.sample_rate, audio.rms_db(wav)
         if not wav.isfinite().all():
             raise ValueError(f"{where}: holds values that are not finite; export it again")
-        if audio.rms_db(wav) < QUIET:
-            raise ValueError(
-                f"{where}: is silent ({audio.rms_db(wav):.0f} dB); record it closer or louder"
-            )
+        if loud < QUIET:
+            raise ValueError(f"{where}: is silent ({loud:.0f} dB); record it closer or louder")
         wav = audio.trim(wav, rate)
         seconds = wav.shape[1] / rate
         if seconds < SHORTEST:
@@ -109,8 +106,7 @@ class Voice:
             )
         wav = wav[:, : int(LONGEST * rate)]
         doubts = tuple(doubtful(wav, rate))
-        tokens = codec.spec.matrix(codec.encode(at_level(wav, rate)[None]))[0].numpy()
-        spec = codec.spec
+        tokens = spec.matrix(codec.encode(at_level(wav, rate)[None]))[0].numpy()
         return cls(tokens, name, spec.name, spec.fingerprint, transcript, language, doubts)
 
     def save(self, path: str | Path) -> None:
@@ -141,9 +137,7 @@ class Voice:
                 about = json.loads(file.metadata()["voice"])
                 latents = "latents" in file.keys()  # noqa: SIM118, a safetensors file is no dict
                 tokens = file.get_tensor("latents" if latents else "codes")
-            tokens = tokens.astype(np.float32 if latents else np.int64)
-            said = about.get("transcript", ""), about.get("language", "en")
-            return cls(tokens, about["name"], about["codec"], about["fingerprint"], *said)
+            return cls(tokens.astype(np.float32 if latents else np.int64), **about)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} is not a voice file ({error}); make one with `codeclm voice make`"

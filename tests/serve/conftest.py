@@ -8,8 +8,8 @@ import pytest
 import uvicorn
 
 from codeclm.serve.app import make_app
-from codeclm.serve.house import Settings
 from codeclm.serve.run import Server
+from codeclm.serve.service import Settings
 from codeclm.tts.generate import load_tts
 
 
@@ -31,7 +31,7 @@ def running(tts, **settings):
     while not server.started:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    server.address, server.house = f"127.0.0.1:{port}", app.state.house
+    server.address, server.service = f"127.0.0.1:{port}", app.state.service
     try:
         yield server
     finally:

@@ -68,7 +68,7 @@ def test_a_public_address_needs_keys_or_a_word():
 
 def test_the_command_refuses_before_it_loads(monkeypatch):
     monkeypatch.delenv("CODECLM_API_KEYS", raising=False)
-    monkeypatch.setattr("codeclm.serve.load.build", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("codeclm.serve.run.build", lambda *_, **__: 1 / 0)
     found = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0"])
     assert found.exit_code == 2
     assert "CODECLM_API_KEYS" in found.output

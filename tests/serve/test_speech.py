@@ -124,7 +124,7 @@ def test_every_error_has_the_same_shape(web):
 
 
 def test_a_fault_of_ours_is_told_as_one_and_says_no_more(client, server, monkeypatch, caplog):
-    monkeypatch.setattr(server.house.tts.network, "text", lambda ids: 1 / 0)
+    monkeypatch.setattr(server.service.tts.network, "text", lambda ids: 1 / 0)
     with pytest.raises(openai.InternalServerError) as error:
         ask(client)
     assert error.value.type == "server_error"
@@ -154,26 +154,26 @@ def until(found, seconds=10.0):
 
 def test_who_leaves_is_spoken_no_further(server):
     leave(server.address, "Nobody hears this. " * 100)
-    until(lambda: not server.house.desk.answers and not server.house.clients)
+    until(lambda: not server.service.desk.answers and not server.service.clients)
 
 
 def test_a_full_server_says_when_to_come_again(tts):
     with running(tts, together=1, waiting=0) as server, openai_s(server) as client:
-        held = server.house.desk.answer
+        held = server.service.desk.answer
         listener = threading.Event()
         busy = held(Request(""), complete=False, sink=lambda event: listener.set())
         with pytest.raises(openai.RateLimitError) as error:
             ask(client)
         assert error.value.response.headers["retry-after"] == "2"
         assert error.value.code == "busy"
-        server.house.leaving = True
+        server.service.leaving = True
         with pytest.raises(openai.InternalServerError) as error:
             ask(client)
         assert error.value.status_code == 503
-        server.house.leaving = False
+        server.service.leaving = False
         busy.cancel()
         assert listener.wait(10)
-        until(lambda: not server.house.desk.answers)
+        until(lambda: not server.service.desk.answers)
         assert ask(client).content
 
 
@@ -183,8 +183,8 @@ def test_the_first_signal_finishes_what_is_being_said(tts):
         text = "This is still said to its end, however long that takes."
         thread = threading.Thread(target=lambda: found.append(ask(client, text).content))
         thread.start()
-        until(lambda: server.house.clients)
+        until(lambda: server.service.clients)
         server.handle_exit(15, None)
-        until(lambda: server.house.leaving)
+        until(lambda: server.service.leaving)
         thread.join()
         assert found == [pcm(tts.speak(text, seed=1).wav)]

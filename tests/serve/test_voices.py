@@ -42,7 +42,7 @@ def test_an_uploaded_voice_speaks_and_survives_the_process(web, server, tts, rec
             extra_body={"seed": 1},
         )  # fmt: skip
     assert said.content == alone
-    again = Voices(tts, server.house.settings.voices)  # as another process would
+    again = Voices(tts, server.service.settings.voices)  # as another process would
     assert again.find(about["id"]).name == "Anna B."
     assert web.delete(f"/v1/voices/{about['id']}").json()["deleted"] is True
     assert web.delete(f"/v1/voices/{about['id']}").status_code == 404

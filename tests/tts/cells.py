@@ -1,5 +1,6 @@
 """Small cells of every kind, and utterances to try them on."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 from codeclm.codecs import CodecSpec, Stream
 from codeclm.data_prep.shards import Item
 from codeclm.tts.backbone import Sizes
+from codeclm.tts.engine import Engine, Said
 from codeclm.tts.generate import TTS
-from codeclm.tts.guard import OFF
+from codeclm.tts.guard import OFF, Guards
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.network import TorchNetwork, TorchSound
 
@@ -79,13 +81,23 @@ def make_items(spec: CodecSpec, count: int = 6, speakers: int = 2) -> list[Item]
 def bare_tts(
     model: SpeechLM, spec: CodecSpec, vocabulary: int = VOCABULARY, llm: dict | None = None
 ) -> TTS:
-    """A speaker with the weights of a model in training, and no codec: ask only for `frames`."""
+    """A speaker with the weights of a model in training, and no codec: for `frames_of` alone."""
     bare = SpeechLM(model.config, spec, vocabulary, trains=False)
     network = TorchNetwork(bare, model.state_dict(), spec.frame_rate, llm)
     return TTS(network, TorchSound(SimpleNamespace(spec=spec)), None, {}, {})
 
 
-def said(tts: TTS, ids, how=None, **options) -> torch.Tensor:
+def frames_of(tts: TTS, ids, voice=None, sampling=None, seed=0, guards=None, counts=None):
+    """Frames [K] of the token matrix of one sentence, as soon as the layout has them."""
+    engine, sentence = Engine(tts.network), iter([Said(ids)])
+    counts = Counter() if counts is None else counts
+    engine.add(tts.talk(sentence, voice, sampling, seed, guards or Guards(), counts))
+    while engine.talks:
+        for heard in engine.step():
+            yield from heard.frames.T
+
+
+def said(tts: TTS, ids, how=None, guards=OFF, **options) -> torch.Tensor:
     """The token matrix [K, T] of a sentence, unguarded."""
-    frames = list(tts.frames(list(ids), sampling=how, **{"guards": OFF, **options}))
-    return torch.from_numpy(np.stack(frames, axis=1))
+    found = list(frames_of(tts, list(ids), sampling=how, guards=guards, **options))
+    return torch.from_numpy(np.stack(found, axis=1))

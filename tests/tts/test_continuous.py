@@ -13,7 +13,16 @@ from codeclm.tts.heads import ConsistencyHead, FlowHead
 from codeclm.tts.latents import PatchReader
 from codeclm.tts.past import Past
 from codeclm.tts.sampling import Sampling
-from tests.tts.cells import LATENT, LATENTS, SIZES, VOCABULARY, bare_tts, cell, make_items
+from tests.tts.cells import (
+    LATENT,
+    LATENTS,
+    SIZES,
+    VOCABULARY,
+    bare_tts,
+    cell,
+    frames_of,
+    make_items,
+)
 
 SMALL = Sizes(width=48, depth=2, heads=2, inner=96)
 CENTERS = torch.tensor([[1.5, 0.0], [-1.0, 1.2], [-0.5, -1.3]])
@@ -224,7 +233,7 @@ def test_patches_end_on_the_frame_that_the_text_says(text):
         torch.nn.init.constant_(model.advance.bias, bias)
         tts = bare_tts(model, spec)
         ids = make_items(spec, 1)[0].ids
-        frames = list(tts.frames(list(ids), sampling=Sampling(steps=1)))
+        frames = list(frames_of(tts, list(ids), sampling=Sampling(steps=1)))
         assert all(frame.shape == (LATENT,) and np.isfinite(frame).all() for frame in frames)
         counts.add(len(frames))
         if text == "stream":

@@ -13,8 +13,6 @@ from codeclm.tts.model import SpeechLM
 from codeclm.tts.sampling import Sampling
 from tests.tts.cells import CELLS, LATENTS, VOCABULARY, bare_tts, cell, make_items
 
-TEXTS = ("stream", "prefix")
-
 
 def build(name, text, bias=-1.5):
     spec, config = cell(name, text)
@@ -43,11 +41,13 @@ def run(tts, talks, joins):
     return [np.concatenate(found[id(t)], axis=1) for t in talks]
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("name", CELLS)
+WAYS = [(name, *how) for name in CELLS for how in (("stream", 1.0), ("prefix", 2.0))]
+WAYS += [(name, *how) for name in ("delay", "flow") for how in (("stream", 2.0), ("prefix", 1.0))]
+
+
+@pytest.mark.parametrize(("name", "text", "guidance"), WAYS)
 def test_talks_that_join_and_leave_sound_as_they_do_alone(name, text, guidance):
-    tts, items = build(name, text)
+    tts, items = build(name, text, -0.5 if text == "stream" else -1.5)
     hows = [Sampling(guidance=guidance, steps=2), Sampling(temperature=0.3, steps=2)]
     given = [
         ([items[0].ids], 1, hows[0]),

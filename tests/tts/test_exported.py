@@ -32,7 +32,17 @@ from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.pretrained import llm_config
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice
-from tests.tts.cells import CELLS, LATENTS, SIZES, VOCABULARY, bare_tts, cell, make_items, said
+from tests.tts.cells import (
+    CELLS,
+    LATENTS,
+    SIZES,
+    VOCABULARY,
+    bare_tts,
+    cell,
+    frames_of,
+    make_items,
+    said,
+)
 from tests.tts.llms import LLMS, save_llm
 from tests.tts.test_engine import run, talk
 
@@ -252,7 +262,7 @@ def test_the_starter_says_what_torch_says():
     made, plain = load_tts("starter"), network.load("starter")
     facts = json.loads((write.checkpoint.resolve("starter") / "onnx" / "graphs.json").read_text())
     ids = made.tokenizer.encode("Hello there.")
-    one, other = (np.stack(list(tts.frames(ids, seed=1)), axis=1) for tts in (plain, made))
+    one, other = (np.stack(list(frames_of(tts, ids, seed=1)), axis=1) for tts in (plain, made))
     if facts["precision"] == "fp32":
         assert np.array_equal(one, other)
     frames = one[:, :20]

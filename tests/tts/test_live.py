@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from codeclm.tts import live
+from codeclm.tts.answer import CancelledError
 from codeclm.tts.generate import Request, load_tts
 from codeclm.tts.live import Desk, FullError
 
@@ -50,7 +51,7 @@ def test_text_that_comes_late_sounds_the_same_and_nobody_waits_for_it(tts):
         slow.say([second], complete=True)
         assert np.array_equal(listener.wav(), alone)
     assert np.array_equal(other.wav, tts.speak("Another.", seed=2).wav)
-    assert slow.speech.audio_seconds == len(alone) / tts.sample_rate
+    assert slow.audio_seconds == len(alone) / tts.sample_rate
 
 
 def test_a_slow_listener_pauses_its_own_talk_only(tts, monkeypatch):
@@ -80,7 +81,7 @@ def test_who_leaves_is_spoken_no_further(tts):
         assert listener.over.wait(20)
         assert gone.talk is None or gone.talk not in desk.speaking
         assert np.array_equal(stays.result().wav, tts.speak("Another.", seed=3).wav)
-    assert isinstance(gone.error, live.CancelledError)
+    assert isinstance(gone.error, CancelledError)
     assert not desk.answers
 
 
@@ -106,7 +107,7 @@ def test_a_step_that_fails_ends_its_talks_and_not_the_desk(tts, monkeypatch):
         monkeypatch.undo()
         said = desk.answer(Request("", seed=4), tts.said("Two.", "en")).result()
         with pytest.raises(ZeroDivisionError):
-            desk.run(lambda: 1 / 0).result()
+            desk.ask(lambda: 1 / 0).result()
         listener = Listener()
         monkeypatch.setattr(listener, "chunks", None)  # its sink fails
         desk.answer(Request(""), tts.said("One.", "en"), sink=listener)

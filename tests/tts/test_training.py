@@ -228,7 +228,7 @@ def test_late_steps_do_not_draw_all_epochs_again(runs, tiny, settings, tmp_path,
     config = train.load_config(train.TtsTraining, None, [*settings, f"out={tmp_path}"])
     prepared = train.read_prepared(config.data)
     layout = train.SpeechLM(config.model, prepared.spec, 9).layout
-    one, two = (train._sequences(config, prepared, layout, "train") for _ in range(2))
+    one, two = (train.sequences(config, prepared.items, layout, "train") for _ in range(2))
     for step in range(12):
         last = one.batch(step)
     assert drawn == list(range(drawn[-1] + 1))

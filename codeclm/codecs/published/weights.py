@@ -39,7 +39,12 @@ def find(codec: str, given: str | Path, files: tuple[str, ...]) -> Path:
         return folder
     if folder.exists() or isinstance(given, Path) or not checkpoint.HUB_NAME.fullmatch(given):
         raise ValueError(f"no weights of {codec} at {given}: give a folder or a hub name")
-    return cached(given, files) or _download(codec, given, files)
+    if found := cached(given, files):
+        return found
+    wanted = [name for each in files for name in each.split("|")]
+    repo, gone = given.partition("@")[0], f"the weights of {codec} are not here"
+    remedy = f"put {_told(files)} of {repo} into a folder and name the codec {codec}@FOLDER"
+    return find(codec, checkpoint.download(given, wanted, gone, remedy), files)
 
 
 def cached(hub: str, files: tuple[str, ...]) -> Path | None:
@@ -54,24 +59,6 @@ def cached(hub: str, files: tuple[str, ...]) -> Path | None:
         return None
     folder = Path(found)
     return folder if all(_matches(folder, each) for each in files) else None
-
-
-def _download(codec: str, hub: str, files: tuple[str, ...]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    repo, _, revision = hub.partition("@")
-    wanted = [name for each in files for name in each.split("|")]
-    try:
-        folder = snapshot_download(repo, revision=revision or None, allow_patterns=wanted)
-    except (OSError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"the weights of {codec} are not here, and downloading {hub} failed ({reason}); "
-            f"without a network, put {_told(files)} of {repo} into a folder and name the "
-            f"codec {codec}@FOLDER"
-        ) from error
-    return find(codec, Path(folder), files)
 
 
 def _matches(folder: Path, alternatives: str) -> list[Path]:
