@@ -135,7 +135,7 @@ def test_bench_answers_with_the_report(run, monkeypatch):
     from codeclm.codec_study import bench, bench_report
 
     plans = []
-    monkeypatch.setattr(bench, "run", lambda plan, progress: plans.append(plan))
+    monkeypatch.setattr(bench, "run", plans.append)
     monkeypatch.setattr(bench_report, "write", lambda found: {"tables": {}})
     Path("rows.jsonl").write_text("{}")
     usual = ["codec", "bench", "--codecs", "house-vae,opus-6k", "--data", "me=rows.jsonl"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from codeclm import audio
+from codeclm import audio, checkpoint
 from codeclm.codec_study import bench, bench_report, scores, summary, systems
 from codeclm.codec_study.measured import Plan
 from codeclm.codecs.published import weights
@@ -42,10 +42,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     told = scores.MEASURES["pesq_wb"]._replace(take=lambda a, b: 2.0)
     monkeypatch.setitem(scores.MEASURES, "pesq_wb", told)
 
-    def refuse(codec: str, given: str, files: object) -> Path:
-        raise ValueError(f"the weights of {codec} are not here")
+    def refuse(name: str, wanted: list[str], missing: str, remedy: str) -> Path:
+        raise ValueError(missing)
 
-    monkeypatch.setattr(weights, "_download", refuse)
+    monkeypatch.setattr(checkpoint, "download", refuse)
     monkeypatch.setattr(weights, "cached", lambda *_: None)
 
 
