@@ -161,7 +161,7 @@ class TorchNetwork:
             hidden = hidden[list(rows)]
         kind = torch.float32 if math.isnan(self.marks[0]) else torch.long
         slots = torch.tensor(marks, dtype=kind).expand(len(rows), -1)
-        draw = Draw(how, pasts)
+        draw = Draw(how, pasts, torch)
         drawn = self.model.head.sample(hidden, slots, torch.tensor(streams), draw)
         return drawn.numpy()
 
@@ -192,7 +192,7 @@ class TorchNetwork:
     ) -> Array:
         hidden = torch.stack(list(states), dim=1)  # [rows, S, D]
         drawn = torch.from_numpy(slots).expand(len(hidden), -1, -1)
-        done = self.model.head.finish(hidden, drawn, Draw(how, [past]))
+        done = self.model.head.finish(hidden, drawn, Draw(how, [past], torch))
         return done[0].numpy()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,12 +12,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 ROOM = 256  # steps a cache grows by
-
-
-class Run(Protocol):
-    """A graph: arrays in by name, arrays out by name."""
-
-    def __call__(self, **inputs: Array) -> dict[str, Array]: ...
 
 
 class Session:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from codeclm.codecs.base import EMPTY, END, CodecSpec
 from codeclm.data_prep.text import load_tokenizer
-from codeclm.tts.exported.draw import Draw, cost, make_head, scores_of
+from codeclm.tts.draw import Draw
+from codeclm.tts.exported.draw import cost, make_head, scores_of
 from codeclm.tts.exported.memory import Cache, Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.follow import follow, sounding
@@ -64,11 +65,8 @@ class OnnxNetwork:
         self.guides = facts["head"]["kind"] == "flow"
         self.graphs, self.memory = graphs, Memory(facts["shape"])
         self.ages, self.silent = weights["ages.weight"], weights["silent"]
-        self.facts = dict(facts["head"])
-        if self.guides:
-            self.facts["unknown"] = weights["head.unknown"]
-        inner = Memory(self.facts["shape"]) if self.facts["kind"] == "depth" else None
-        self.head = make_head(self.facts, graphs["head"], graphs.get("inner"), inner)
+        self.facts = facts["head"]
+        self.head = make_head(self.facts, graphs, weights)
 
     def text(self, ids: Sequence[int]) -> Array:
         """The vectors of a sentence, [L, D]."""
@@ -149,7 +147,7 @@ class OnnxNetwork:
             hidden = hidden[list(rows)]
         kind = np.float32 if self.latents else np.int64
         slots = np.broadcast_to(np.array(marks, kind), (len(rows), len(marks)))
-        return self.head(hidden, slots, streams, Draw(how, pasts))
+        return self.head(hidden, slots, streams, Draw(how, pasts, np))
 
     def states(self, state: State, rows: Sequence[int]) -> Array:
         return state.hidden[list(rows)]
@@ -176,7 +174,7 @@ class OnnxNetwork:
                 f"an exported head `{self.facts['kind']}` cannot follow the transcript of a voice: "
                 "make the voice without one"
             )
-        scores = scores_of(self.facts, self.graphs["head"], state.hidden, streams)
+        scores = scores_of(self.facts, self.graphs, state.hidden, streams)
         said = np.broadcast_to(slots, scores.shape[:2])
         nats: Array = cost(scores, said, self.facts["digits"]).sum(1)
         return nats

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.codecs.base import CodecSpec
-from codeclm.tts.exported.memory import Run
+from codeclm.tts.exported.memory import Session
 
 if TYPE_CHECKING:
     from codeclm.codecs import Codec
@@ -50,7 +50,7 @@ class OnnxSound:
         self,
         spec: CodecSpec,
         facts: Mapping[str, Any],
-        run: Run,
+        run: Session,
         noise: Array,
         scale: Mapping[str, list[float]] | None,
         folder: Path,

@@ -79,7 +79,7 @@ class StagesHead(Head):
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
         later = torch.full_like(slots[:, 1:], EMPTY)
-        first = self.first.draw(self.first.logits(hidden, 0), draw, 0)
+        first = draw.codes(self.first.logits(hidden, 0), self.first.digits, 0)
         return torch.cat([first[:, None], later], dim=1)
 
     def finish(self, hidden: Tensor, slots: Tensor, draw: Draw) -> Tensor:
@@ -87,5 +87,6 @@ class StagesHead(Head):
         everything = torch.ones_like(slots[..., 0], dtype=torch.bool)
         for number in range(1, slots.shape[2]):
             states = self.states(hidden, slots, number, everything)
-            slots[..., number] = self.rest.draw(self.rest.logits(states, number - 1), draw, number)
+            scores = self.rest.logits(states, number - 1)
+            slots[..., number] = draw.codes(scores, self.rest.digits, number)
         return slots
