@@ -206,11 +206,11 @@ class Cache:
         keys, values = (t[:, index, :, : max(lengths)] for t in (self.keys, self.values))
         return Cache(keys, values, lengths)
 
-    @staticmethod
-    def join(caches: "Sequence[Cache]") -> "Cache":
-        """All rows of several caches, one after another; one alone is not copied."""
-        if len(caches) == 1:
-            return caches[0]
+    def join(self, others: "Sequence[Cache]") -> "Cache":
+        """These rows and then those of others; alone they are not copied."""
+        if not others:
+            return self
+        caches = [self, *others]
         room = max(cache.length for cache in caches)
 
         def joined(parts: Sequence[Tensor]) -> Tensor:

@@ -56,7 +56,11 @@ class Network(Protocol):
         ...
 
     def start(self) -> Any:
-        """An empty cache of one row."""
+        """An empty cache of one row.
+
+        It has a `length`, can `copy` itself, and takes its rows apart (`part`) or others to them
+        (`join`).
+        """
         ...
 
     def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
@@ -65,18 +69,6 @@ class Network(Protocol):
 
     def read(self, text: Any, cache: Any) -> None:
         """Reads a text that stands before its audio."""
-        ...
-
-    def copy(self, cache: Any) -> Any:
-        """An independent cache that goes on from here."""
-        ...
-
-    def join(self, caches: Sequence[Any]) -> Any:
-        """The rows of several caches, one after another."""
-        ...
-
-    def part(self, cache: Any, rows: Sequence[int]) -> Any:
-        """Some of the rows of a cache."""
         ...
 
     def step(
@@ -209,7 +201,7 @@ class Talk:
         """Begins a memory: the voice, and how it sounded last."""
         network, heard = self.network, []
         if self.prefilled is not None:
-            cache = network.copy(self.prefilled)
+            cache = self.prefilled.copy()
         else:
             cache = network.start()
             heard = [] if self.voice is None else [self.voice]
@@ -217,7 +209,7 @@ class Talk:
             heard.append(before[:, -round(CARRIED * network.rate) :])
         if heard:
             network.hear(np.concatenate(heard, axis=1), cache)
-        self.cache = network.join([cache, *(network.start() for _ in range(1, self.rows))])
+        self.cache = cache.join([network.start() for _ in range(1, self.rows)])
         voice = 0 if self.voice is None else self.voice.shape[1]
         self.spent = (voice + (0 if before is None else heard[-1].shape[1])) / network.rate
 
@@ -236,9 +228,9 @@ class Talk:
         network = self.network
         self.text, self.pause = network.text(said.ids), said.pause
         if not network.streamed:
-            each = [network.part(self.cache, [row]) for row in range(self.rows)]
+            each = [self.cache.part([row]) for row in range(self.rows)]
             network.read(self.text, each[0])
-            self.cache = network.join(each)
+            self.cache = each[0].join(each[1:])
         self.spent += len(said.ids) * TOKEN
         self.place = Place(len(said.ids), network.streamed, network.rate, self.guards, self.counts)
         self.slots = np.full(self.grid.slots, network.marks[0], self.kind)
@@ -318,8 +310,8 @@ class Engine:
             for each in self.talks[: self._joined]:
                 (own if each is talk else rest).extend(range(first, first + each.rows))
                 first += each.rows
-            talk.cache = self.network.part(self._cache, own)
-            self._cache = self.network.part(self._cache, rest) if rest else None
+            talk.cache = self._cache.part(own)
+            self._cache = self._cache.part(rest) if rest else None
             self._joined -= 1
         self.talks.remove(talk)
 
@@ -328,7 +320,8 @@ class Engine:
         network, grid = self.network, self.network.grid
         if self._joined < len(self.talks):
             fresh = [talk.cache for talk in self.talks[self._joined :]]
-            self._cache = network.join([self._cache, *fresh] if self._joined else fresh)
+            first = self._cache if self._joined else fresh.pop(0)
+            self._cache = first.join(fresh)
             self._joined = len(self.talks)
         owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
         texts = [talk.text for talk, _ in owners]

@@ -83,7 +83,7 @@ def follow(
         if step % grid.period == grid.period - 1:
             left = frames - 1 - step // grid.period
             ways = _branch(ways, chance.tolist(), count, left)[:beam]
-            cache = network.part(cache, [way.row for way in ways])
+            cache = cache.part([way.row for way in ways])
         before = wanted
     return ways[0].spent[:count]
 

@@ -212,10 +212,9 @@ class PlainCache:
         """Some of the rows."""
         return PlainCache([self.rows[row] for row in rows])
 
-    @staticmethod
-    def join(caches: "Sequence[PlainCache]") -> "PlainCache":
-        """All rows of several caches, one after another."""
-        return PlainCache([row for cache in caches for row in cache.rows])
+    def join(self, others: "Sequence[PlainCache]") -> "PlainCache":
+        """These rows and then those of others."""
+        return PlainCache([row for cache in (self, *others) for row in cache.rows])
 
 
 class PlainDecoder:
