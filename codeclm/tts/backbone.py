@@ -81,12 +81,7 @@ def attention_kernel(wanted: Attention, precision: str) -> str:
 
 
 def llama(config: Sizes, attention: str = "sdpa") -> "LlamaModel":
-    """A Llama-shaped decoder of the given sizes, freshly initialized.
-
-    Args:
-        config: its sizes.
-        attention: a kernel, as `attention_kernel` names it.
-    """
+    """A Llama-shaped decoder, freshly initialized; `attention` as `attention_kernel` names it."""
     from transformers import LlamaConfig, LlamaModel
 
     shape = LlamaConfig(
@@ -212,16 +207,11 @@ class Cache:
             return self
         caches = [self, *others]
         room = max(cache.length for cache in caches)
-
-        def joined(parts: Sequence[Tensor]) -> Tensor:
-            short = [part[:, :, :, :room] for part in parts]
-            return torch.cat([F.pad(t, (0, 0, 0, room - t.shape[3])) for t in short], dim=1)
-
-        return Cache(
-            joined([cache.keys for cache in caches]),
-            joined([cache.values for cache in caches]),
-            [length for cache in caches for length in cache.lengths],
+        keys, values = (
+            torch.cat([F.pad(t, (0, 0, 0, room - t.shape[3])) for t in each], dim=1)
+            for each in ([c.keys for c in caches], [c.values for c in caches])
         )
+        return Cache(keys, values, [length for cache in caches for length in cache.lengths])
 
 
 class Layer(NamedTuple):
@@ -248,16 +238,15 @@ class Layer(NamedTuple):
         def joined(names: Sequence[str], kind: str) -> Tensor:
             return torch.cat([weights[f"{prefix}{name}_proj.{kind}"] for name in names])
 
-        parts = [f"self_attn.{p}" for p in "qkv"]
-        biased = f"{prefix}self_attn.q_proj.bias" in weights
+        attention, parts = f"{prefix}self_attn.", [f"self_attn.{p}" for p in "qkv"]
         return cls(
             weights[f"{prefix}input_layernorm.weight"],
             joined(parts, "weight"),
-            joined(parts, "bias") if biased else None,
-            weights.get(f"{prefix}self_attn.q_norm.weight"),
-            weights.get(f"{prefix}self_attn.k_norm.weight"),
-            weights[f"{prefix}self_attn.o_proj.weight"],
-            weights.get(f"{prefix}self_attn.o_proj.bias"),
+            joined(parts, "bias") if f"{attention}q_proj.bias" in weights else None,
+            weights.get(f"{attention}q_norm.weight"),
+            weights.get(f"{attention}k_norm.weight"),
+            weights[f"{attention}o_proj.weight"],
+            weights.get(f"{attention}o_proj.bias"),
             weights[f"{prefix}post_attention_layernorm.weight"],
             joined(["mlp.gate", "mlp.up"], "weight"),
             weights[f"{prefix}mlp.down_proj.weight"],

@@ -84,12 +84,8 @@ def make_layout(config: CellConfig, spec: CodecSpec) -> Layout:
     if continuous:
         return Patch(spec.latent_dims, config.patch)
     wanted: Any = LAYOUTS[config.layout]
-    if wanted is Delay:
-        layout: Layout = Delay(streams, config.offsets)
-    elif wanted is Flatten:
-        layout = Flatten(streams, config.sequence)
-    else:
-        layout = wanted(streams)
+    options = {Delay: [config.offsets], Flatten: [config.sequence]}.get(wanted, [])
+    layout: Layout = wanted(streams, *options)
     if (config.head == "stages") != isinstance(layout, CoarseFirst):
         raise ValueError("layout `coarse_first` and head `stages` are made for each other alone")
     if HEADS[config.head].joint and layout.slots < 2:
