@@ -11,14 +11,14 @@ long as training ever saw; then it begins anew with the voice and the end of wha
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.grid import Grid
 from codeclm.tts.guard import Guards, Place, stuck
 from codeclm.tts.past import Past
+from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
 
 Array = NDArray[Any]
@@ -28,104 +28,6 @@ ROOM = 256  # frames a matrix of tokens grows by
 MEMORY = 20.0  # seconds that a talk goes on in one memory
 CARRIED = 2.0  # seconds of the last sentence that a new memory begins with
 TOKEN = 0.09  # seconds a token of text is expected to take
-
-
-class Network(Protocol):
-    """The networks of a model. Caches, texts and states are its own business.
-
-    Attributes:
-        grid: of the layout.
-        drawn: slots that steps draw; the others are filled in at the end.
-        marks: of slots whose stream has not begun, and whose stream is over.
-        rate: frames a second.
-        streamed: text runs beside the audio.
-    """
-
-    grid: Grid
-    drawn: int
-    marks: tuple[float, float]
-    rate: float
-    streamed: bool
-
-    def text(self, ids: Sequence[int]) -> Any:
-        """What a sentence is read as."""
-        ...
-
-    def twice(self, how: How) -> bool:
-        """Whether each talk needs a second row, without text and voice, to be guided by."""
-        ...
-
-    def start(self) -> Any:
-        """An empty cache of one row.
-
-        It has a `length`, can `copy` itself, and takes its rows apart (`part`) or others to them
-        (`join`).
-        """
-        ...
-
-    def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
-        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
-        ...
-
-    def read(self, text: Any, cache: Any) -> None:
-        """Reads a text that stands before its audio."""
-        ...
-
-    def step(
-        self,
-        slots: Array,
-        number: Array,
-        texts: Sequence[Any],
-        token: Array,
-        age: Array,
-        cache: Any,
-    ) -> Any:
-        """One step of R rows; the state it leads to.
-
-        Args:
-            slots: [R, C] of the step before.
-            number: [R] of the step in its sentence.
-            texts: of the rows.
-            token: [R], that sounds now; -1 for none.
-            age: [R] frames since it entered.
-            cache: of R rows, which goes on.
-        """
-        ...
-
-    def advance(
-        self, state: Any, inside: int, texts: Sequence[Any], token: Array, age: Array
-    ) -> Array:
-        """Chance [R] that after frame `inside` of this step the next token enters."""
-        ...
-
-    def draw(
-        self,
-        state: Any,
-        rows: Sequence[int],
-        marks: Sequence[float],
-        streams: Sequence[int],
-        how: How,
-        pasts: Sequence[Past],
-    ) -> Array:
-        """Draws the slots [n, C] of some rows: with guidance first those with text, then without.
-
-        Args:
-            state: of the step.
-            rows: n of its rows.
-            marks: [C], where there is nothing to draw; 0 elsewhere.
-            streams: [C].
-            how: of each stream.
-            pasts: of the talks.
-        """
-        ...
-
-    def states(self, state: Any, rows: Sequence[int]) -> Any:
-        """What `finish` needs of some rows."""
-        ...
-
-    def finish(self, states: Sequence[Any], slots: Array, how: How, past: Past) -> Array:
-        """Fills in the slots [S, C] that the steps of a sentence have left open."""
-        ...
 
 
 @dataclass(frozen=True)

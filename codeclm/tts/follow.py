@@ -7,26 +7,15 @@ search in which each place keeps the memory of the way that led to it.
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.engine import Network
+if TYPE_CHECKING:
+    from codeclm.tts.runtime import Network
 
 BEAM = 12  # places
-
-
-class Led(Network, Protocol):
-    """A network that can be led through a recording."""
-
-    def pack(self, tokens: NDArray[Any]) -> NDArray[Any]:
-        """The steps [S, C] of a token matrix [K, T]."""
-        ...
-
-    def surprise(self, state: Any, slots: NDArray[Any], streams: Sequence[int]) -> NDArray[Any]:
-        """Nats [R] that one and the same step [C] costs after each row of a state."""
-        ...
 
 
 class Way(NamedTuple):
@@ -44,7 +33,7 @@ class Way(NamedTuple):
 
 
 def follow(
-    network: Led,
+    network: "Network",
     ids: Sequence[int],
     tokens: NDArray[Any],
     beam: int = BEAM,

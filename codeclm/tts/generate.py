@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm import checkpoint
-from codeclm.tts.engine import Engine, How, Network, Said, Talk
+from codeclm.tts.engine import Engine, How, Said, Talk
 from codeclm.tts.guard import Guards
 from codeclm.tts.mouth import Mouth, Sound
+from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 

@@ -20,14 +20,14 @@ from codeclm.tts.heads import DepthHead
 from codeclm.tts.model import ModelConfig, SpeechLM
 from codeclm.tts.past import Past
 from codeclm.tts.pretrained import Backbone, make_decoder
-from codeclm.tts.runtime import Runtime, State
+from codeclm.tts.runtime import Network, State
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.voice import Voice, stock_voices
 
 Array = NDArray[Any]
 
 
-class TorchNetwork(Runtime):
+class TorchNetwork(Network):
     """A model without its backbone, and the decoder that stands for it.
 
     Args:

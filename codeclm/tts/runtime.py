@@ -1,6 +1,7 @@
-"""What a model does alike in torch (`tts.network`) and in ONNX Runtime (`tts.exported.run`).
+"""The networks of a model as the engine needs them, and what of it torch and ONNX Runtime share.
 
-An `Array` here is a tensor of the one or an array of the other.
+An `Array` is a tensor of torch (`tts.network`) or an array of numpy (`tts.exported`); caches, texts
+and states are a network's own business.
 """
 
 from abc import ABC, abstractmethod
@@ -35,11 +36,16 @@ class State:
     frames: list[Array] = field(default_factory=list)
 
 
-class Runtime(ABC):
-    """`engine.Network` over the networks of a model.
+class Network(ABC):
+    """The networks of a model.
 
     Attributes:
-        xp: `torch` or `numpy`.
+        xp: whose arrays they compute with, `torch` or `numpy`.
+        grid: of the layout.
+        drawn: slots that steps draw; the others are filled in at the end.
+        marks: of slots whose stream has not begun, and whose stream is over.
+        rate: frames a second.
+        streamed: text runs beside the audio.
         guides: guidance happens inside the head.
         ages: [oldest, D], what the age of a token adds to it.
         silent: [D], what is read where there is no text.
@@ -57,11 +63,15 @@ class Runtime(ABC):
 
     @abstractmethod
     def text(self, ids: Sequence[int]) -> Array:
-        """The vectors of a sentence, [L, D]."""
+        """What a sentence is read as, [L, D]."""
 
     @abstractmethod
     def start(self) -> Any:
-        """An empty cache of one row."""
+        """An empty cache of one row.
+
+        It has a `length`, can `copy` itself, and takes its rows apart (`part`) or others to them
+        (`join`).
+        """
 
     @abstractmethod
     def run(self, slots: Numbers, number: Numbers, heard: Array, cache: Any) -> State:
@@ -83,12 +93,14 @@ class Runtime(ABC):
     def finish(
         self, states: Sequence[Array], slots: Numbers, how: Sequence[Sampling], past: Past
     ) -> Numbers:
-        """Fills in what the steps of a sentence have left open."""
+        """Fills in the slots [S, C] that the steps of a sentence have left open."""
 
     def twice(self, how: Sequence[Sampling]) -> bool:
+        """Whether each talk needs a second row, without text and voice, to be guided by."""
         return how[0].guidance != 1.0 and not self.guides
 
     def hear(self, tokens: Numbers, cache: Any, ids: Sequence[int] = ()) -> None:
+        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
         slots = self.pack(tokens)
         steps, text = np.arange(len(slots)), None
         token, age = np.full(len(slots), -1), np.zeros(len(slots), np.int64)
@@ -103,6 +115,7 @@ class Runtime(ABC):
         self.run(before[None], steps[None], heard[None], cache)
 
     def read(self, text: Array, cache: Any) -> None:
+        """Reads a text that stands before its audio."""
         nothing: Numbers = np.zeros((1, len(text), self.grid.slots), self._kind())
         self.run(nothing, np.full((1, len(text)), -1), (text + self.ages[0])[None], cache)
 
@@ -115,12 +128,23 @@ class Runtime(ABC):
         age: Numbers,
         cache: Any,
     ) -> State:
+        """One step of R rows; the state it leads to.
+
+        Args:
+            slots: [R, C] of the step before.
+            number: [R] of the step in its sentence.
+            texts: of the rows.
+            token: [R], that sounds now; -1 for none.
+            age: [R] frames since it entered.
+            cache: of R rows, which goes on.
+        """
         heard = self._heard(texts, token, age)
         return self.run(slots[:, None], number[:, None], heard[:, None], cache)
 
     def advance(
         self, state: State, inside: int, texts: Sequence[Array], token: Numbers, age: Numbers
     ) -> Numbers:
+        """Chance [R] that after frame `inside` of this step the next token enters."""
         frame, chance = state.step, state.chance
         if chance is None:
             frame, chance = self.frame(frame, inside, self._heard(texts, token, age))
@@ -136,6 +160,16 @@ class Runtime(ABC):
         how: Sequence[Sampling],
         pasts: Sequence[Past],
     ) -> Numbers:
+        """Draws the slots [n, C] of some rows: with guidance first those with text, then without.
+
+        Args:
+            state: of the step.
+            rows: n of its rows.
+            marks: [C], where there is nothing to draw; 0 elsewhere.
+            streams: [C].
+            how: of each stream.
+            pasts: of the talks.
+        """
         slots: Numbers = np.array([marks] * len(rows), self._kind())
         return self.sample(self.states(state, rows), slots, streams, Draw(how, pasts, self.xp))
 

@@ -22,7 +22,7 @@ from codeclm.tts.exported.memory import Cache, Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.generate import TTS
 from codeclm.tts.grid import Grid
-from codeclm.tts.runtime import Runtime, State
+from codeclm.tts.runtime import Network, State
 from codeclm.tts.voice import stock_voices
 
 Array = NDArray[Any]
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 GRAPHS, FACTS = "onnx", "graphs.json"
 
 
-class OnnxNetwork(Runtime):
+class OnnxNetwork(Network):
     """A model over graphs.
 
     Args:
