@@ -56,12 +56,10 @@ def check_heads(sizes: Sizes) -> None:
 
 
 def attention_kernel(wanted: Attention, precision: str) -> str:
-    """The attention kernel of `transformers` to train with.
+    """The attention kernel of `transformers` to train with, in precision `bf16`, `fp16` or `no`.
 
-    Args:
-        wanted: `auto` takes `flash_attention_2` where it can run and `sdpa`, the one in torch,
-            elsewhere; any other name is taken as it is.
-        precision: that training computes in, `bf16`, `fp16` or `no`.
+    `auto` takes `flash_attention_2` where it can run and `sdpa`, the one in torch, elsewhere; any
+    other name is taken as it is.
 
     Raises:
         ValueError: flash attention was asked for where it cannot run; says why.
@@ -220,9 +218,14 @@ JOINED = {  # projections that read the same input are one matrix
 }
 
 
+def below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
+
+
 def _layer(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The weights of a layer, whose names in `transformers` begin with `prefix`."""
-    own = {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
+    own = below(weights, prefix)
     for name, parts in JOINED.items():
         for kind in ("weight", "bias"):
             if f"{parts[0]}.{kind}" in own:

@@ -12,7 +12,7 @@ from codeclm import checkpoint
 from codeclm.codecs import Codec, CodecSpec, codec_of
 from codeclm.codecs.latents import Scale
 from codeclm.data_prep.text import load_tokenizer
-from codeclm.tts.backbone import Decoder
+from codeclm.tts.backbone import Decoder, below
 from codeclm.tts.draw import Draw
 from codeclm.tts.flops import step_weights
 from codeclm.tts.generate import TTS
@@ -52,8 +52,7 @@ class TorchNetwork(Network):
         self.marks = (layout.before, layout.after)
         self.rate, self.streamed = rate, model.config.text == "stream"
         self.guides, self.ages, self.silent = model.head.guides, model.ages.weight, model.silent
-        decoders = ("backbone.", "head.body.") if isinstance(model.head, DepthHead) else "backbone."
-        given = sum(t.nbytes for name, t in weights.items() if name.startswith(decoders))
+        given = sum(t.nbytes for name, t in weights.items() if name.startswith(_bodies(model)))
         self.step_bytes = given + 4 * step_weights(self.model)
 
     @torch.inference_mode()
@@ -141,14 +140,9 @@ def speaker(
     meta: Mapping[str, Any],
     voices: Mapping[str, Voice],
 ) -> TTS:
-    """A model that speaks.
+    """A model that speaks, from its weights and the facts of its folder.
 
-    Args:
-        config: of the model.
-        codec: that it speaks.
-        weights: of the finished model.
-        meta: facts of its folder; `tokenizer`, and if there are `scale`, `sampling`, `llm`.
-        voices: stock voices.
+    These are `tokenizer` and, if there are, `scale`, `sampling` and `llm`.
     """
     tokenizer = load_tokenizer(meta["tokenizer"])
     model = SpeechLM(config, codec.spec, len(tokenizer.tokens), trains=False)
@@ -161,16 +155,15 @@ def _give(
     model: SpeechLM, weights: Mapping[str, Tensor], llm: Mapping[str, Any] | None
 ) -> Backbone:
     """Gives a model that was built with `trains=False` its weights, and a decoder the others."""
-    bodies: dict[str, dict[str, Tensor]] = {"backbone.": {}}
+    model.load_state_dict({k: t for k, t in weights.items() if not k.startswith(_bodies(model))})
     if isinstance(model.head, DepthHead):
-        bodies["head.body."] = {}
-    rest: dict[str, Tensor] = {}
-    for key, tensor in weights.items():
-        prefix = next((p for p in bodies if key.startswith(p)), "")
-        bodies.get(prefix, rest)[key.removeprefix(prefix)] = tensor
-    model.load_state_dict(rest)
-    if isinstance(model.head, DepthHead):
-        model.head.decoder = Decoder(model.config.local, bodies["head.body."])
+        model.head.decoder = Decoder(model.config.local, below(weights, "head.body."))
+    backbone = below(weights, "backbone.")
     if llm is not None:
-        return make_decoder(llm, bodies["backbone."], model.config.attention)
-    return Decoder(model.config, bodies["backbone."])
+        return make_decoder(llm, backbone, model.config.attention)
+    return Decoder(model.config, backbone)
+
+
+def _bodies(model: SpeechLM) -> tuple[str, ...]:
+    """What the names of the weights begin with that decoders have."""
+    return ("backbone.", "head.body.") if isinstance(model.head, DepthHead) else ("backbone.",)

@@ -52,9 +52,7 @@ def empty_words(vocabulary: int, width: int) -> Words:
 def load_llm(
     name: str, vocabulary: int, attention: str = "sdpa"
 ) -> "tuple[PreTrainedModel, Words]":
-    """A decoder-only model of `transformers`, and apart from it the words that it reads.
-
-    The model keeps no table of words: it reads vectors.
+    """A decoder-only model of `transformers` that reads vectors, and apart from it its words.
 
     Args:
         name: a hub name, "owner/name" or "owner/name@revision", or a folder.
@@ -62,8 +60,7 @@ def load_llm(
         attention: a kernel, as `backbone.attention_kernel` names it.
 
     Raises:
-        ValueError: there is no such model, it has no safetensors, it is not decoder-only, or it
-            knows fewer words, or it has no such kernel.
+        ValueError: there is no such model, or it does not fit; says why.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
@@ -159,11 +156,7 @@ def llm_sizes(llm: "PreTrainedModel") -> dict[str, int]:
 
 
 def check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
-    """Refuses a corpus whose token ids are not those of the LLM.
-
-    Raises:
-        ValueError: so it is; names the remedy.
-    """
+    """Refuses a corpus whose token ids are not those of the LLM."""
     if not isinstance(tokenizer, Pretrained) or tokenizer.tokens != Pretrained.of(name).tokens:
         raise ValueError(
             f"the corpus was not prepared with the tokenizer of {name!r}: run `codeclm prep` with "

@@ -14,14 +14,7 @@ Made = dict[str, tuple[Graph, dict[str, str]]]  # graphs by name, with their out
 
 
 def make(model: SpeechLM, shapes: Shapes) -> tuple[dict[str, Any], Made]:
-    """The graph `head`, and `inner` where steps are drawn in several runs.
-
-    Args:
-        model: with the head.
-        shapes: of its weights.
-
-    Returns:
-        What `draw` needs to know, and the graphs.
+    """What `draw` needs to know, and the graphs `head` and, where steps take several runs, `inner`.
 
     Raises:
         ValueError: the head cannot be exported.

@@ -15,12 +15,7 @@ ROOM = 256  # steps a cache grows by
 
 
 class Session:
-    """A graph with its weights.
-
-    Args:
-        path: of the graph.
-        weights: by name; those that the graph names are handed to it.
-        names: those.
+    """A graph, and those of the weights that it names.
 
     Raises:
         ValueError: the graph is damaged, or the weights are others.

@@ -70,9 +70,8 @@ def export(
         graphs = fresh / GRAPHS if out else fresh
         graphs.mkdir(exist_ok=True)
         shapes = {key: tuple(tensor.shape) for key, tensor in saved.tensors.items()}
-        facts = write_network(
-            graphs, model, shapes, spec.frame_rate, saved.meta.get("llm"), precision
-        )
+        llm = saved.meta.get("llm")
+        facts = write_network(graphs, model, shapes, spec.frame_rate, llm, precision)
         sound = write_sound(graphs, speaks)
         facts["graphs"] |= sound.pop("graphs")
         facts |= {"sound": sound, "precision": precision, "config": config_mark(saved.folder)}
@@ -91,15 +90,10 @@ def write_network(
     llm: Mapping[str, Any] | None = None,
     precision: str = "fp32",
 ) -> dict[str, Any]:
-    """Writes the graphs of a model; what `run.OnnxNetwork` needs to know.
+    """Writes the graphs of a model built with `trains=False`; what `run.OnnxNetwork` needs to know.
 
-    Args:
-        folder: for the graphs.
-        model: built with `trains=False`.
-        shapes: of its weights.
-        rate: frames a second.
-        llm: the config of a pretrained LLM, if that is what it was made from.
-        precision: of the matrices of the backbone.
+    Other arguments are the shapes of its weights, frames a second, the config of a pretrained LLM
+    if that is what it was made from, and the precision of the backbone's matrices.
     """
     shape = Shape.of_sizes(model.config) if llm is None else Shape.of_llm(llm)
     if shape is None:
@@ -152,13 +146,12 @@ def _chance(graph: Graph, state: str) -> str:
 
 def write_sound(folder: Path, codec: HouseCodec) -> dict[str, Any]:
     """Writes the graph of a codec and its noise; what `sound.OnnxSound` needs to know."""
-    networks = {codecs.CODEC: codec.autoencoder, codecs.VOCODER: codec.vocoder}
+    vocoder: Vocoder = codec.vocoder
     shapes = {
         prefix + name: tuple(tensor.shape)
-        for prefix, network in networks.items()
-        for name, tensor in network.state_dict().items()
+        for prefix, part in ((codecs.CODEC, codec.autoencoder), (codecs.VOCODER, vocoder))
+        for name, tensor in part.state_dict().items()
     }
-    vocoder: Vocoder = codec.vocoder
     np.save(folder / "noise.npy", vocoder.noise.numpy().astype(np.float16))
     facts, names = codecs.write(folder / "sound.onnx", codec, shapes)
     return facts | {"window": WINDOW, "pitches": (LOWEST, HIGHEST), "graphs": {"sound": names}}

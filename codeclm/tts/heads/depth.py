@@ -54,7 +54,7 @@ class DepthHead(Head):
         count = max(1, round(self.share * len(hidden))) if self.training else len(hidden)
         some = torch.randperm(len(hidden), device=hidden.device)[:count].sort().values
         states = self.states(hidden[some], slots[some])
-        nats = [self.rest.nats(states[:, k], slots[some, k + 1], k) for k in range(states.shape[1])]
+        nats = [self.rest.nats(x, slots[some, k + 1], k) for k, x in enumerate(states.unbind(1))]
         rest = first.new_zeros(len(hidden), len(nats))
         rest[some] = torch.stack(nats, dim=-1) * (len(hidden) / count)
         return torch.cat([first[:, None], rest], dim=-1)

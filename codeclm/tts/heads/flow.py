@@ -49,16 +49,9 @@ class FlowHead(Head):
         nn.init.zeros_(self.leave.weight)
 
     def velocity(self, x: Tensor, t: Tensor, states: Tensor, past: Tensor) -> Tensor:
-        """Where noisy latents should go.
+        """Where noisy latents x should go, [N, P, dims] both, at times [N] from 0 (noise) to 1.
 
-        Args:
-            x: [N, P, dims].
-            t: [N], 0 for noise and 1 for data.
-            states: [N, P, d].
-            past: [N, history * P, d].
-
-        Returns:
-            [N, P, dims].
+        They see states [N, P, d] and the past [N, history * P, d].
         """
         now = self.noisy(x) + states + self.time(t)[:, None]
         seen = self.body(torch.cat([past, now], dim=1) + self.places)

@@ -26,12 +26,7 @@ class StagesHead(Head):
     joint = True
 
     def __init__(
-        self,
-        streams: tuple[Stream, ...],
-        width: int,
-        levels: bool,
-        points: bool,
-        sizes: Sizes,
+        self, streams: tuple[Stream, ...], width: int, levels: bool, points: bool, sizes: Sizes
     ) -> None:
         super().__init__()
         if len(streams) < 2:
@@ -45,13 +40,9 @@ class StagesHead(Head):
         self.body = encoder(sizes)
 
     def states(self, hidden: Tensor, slots: Tensor, number: int, real: Tensor) -> Tensor:
-        """States [B, T, d] of pass `number`, which may see the slots before that one.
+        """States [B, T, d] of pass `number`, 1 to K - 1, which sees the slots before that one.
 
-        Args:
-            hidden: [B, T, D].
-            slots: [B, T, K].
-            number: 1 to K - 1.
-            real: [B, T], False for padding.
+        `hidden` is [B, T, D], `slots` [B, T, K], and `real` [B, T] False for padding.
         """
         place = torch.arange(slots.shape[2], device=slots.device)
         seen = slots.masked_fill(place >= number, EMPTY)
