@@ -25,6 +25,7 @@ from codeclm.codecs.house.vocoder import Vocoder, VocoderConfig
 from codeclm.tts import network
 from codeclm.tts.exported import run as exported
 from codeclm.tts.exported import write
+from codeclm.tts.exported.codec import write as write_codec
 from codeclm.tts.exported.memory import Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.generate import TTS, load_tts
@@ -173,7 +174,7 @@ def test_the_decoder_sounds_as_torch_does_in_any_chunks(bottleneck, tmp_path):
         if name.endswith("vectors"):
             buffer.normal_()
     torch.nn.init.normal_(codec.vocoder.filters.bias, -2.0)
-    facts = write.write_sound(tmp_path, codec)
+    facts = write_codec(tmp_path, codec)
     arrays = {
         f"{prefix}.{key}": tensor.numpy()
         for prefix, part in (("codec", codec.autoencoder), ("vocoder", codec.vocoder))

@@ -14,20 +14,29 @@ from codeclm.codecs.house.bottlenecks.fsq import FSQ
 from codeclm.codecs.house.bottlenecks.rvq import RVQ
 from codeclm.codecs.house.bottlenecks.vae import VAE
 from codeclm.codecs.house.codec import HouseCodec
+from codeclm.codecs.house.features import HIGHEST, LOWEST, WINDOW
 from codeclm.codecs.house.nn import KERNEL
-from codeclm.tts.exported.graph import Graph, Shapes
+from codeclm.codecs.house.vocoder import Vocoder
+from codeclm.tts.exported.graph import Graph
 from codeclm.tts.exported.parts import all_points
 
 CODEC, VOCODER = "codec.", "vocoder."  # what the names of their weights begin with
 
 
-def write(path: Path, codec: HouseCodec, shapes: Shapes) -> tuple[dict[str, Any], list[str]]:
-    """Writes the graph; what `sound` needs to know, and the names of its weights."""
+def write(folder: Path, codec: HouseCodec) -> dict[str, Any]:
+    """Writes the graph of a codec and its noise; what `sound.OnnxSound` needs to know."""
+    vocoder: Vocoder = codec.vocoder
+    shapes = {
+        prefix + name: tuple(tensor.shape)
+        for prefix, part in ((CODEC, codec.autoencoder), (VOCODER, vocoder))
+        for name, tensor in part.state_dict().items()
+    }
+    np.save(folder / "noise.npy", vocoder.noise.numpy().astype(np.float16))
     graph, spec = Graph(shapes), codec.spec
     kind = np.float32 if spec.latent_dims else np.int64
     tokens = graph.input("tokens", kind, spec.rows, "frames")
     pasts = _Pasts(graph)
-    side, config = codec.autoencoder.config.decoder, codec.vocoder.config
+    side, config = codec.autoencoder.config.decoder, vocoder.config
     x = _latent(graph, graph.Transpose(tokens, perm=[1, 0]), codec.autoencoder.bottleneck)
     x = graph.linear(x, f"{CODEC}decoder.enter")
     x = pasts.stack(x, f"{CODEC}decoder.slow", side.slow_depth, side.slow_width)
@@ -39,8 +48,15 @@ def write(path: Path, codec: HouseCodec, shapes: Shapes) -> tuple[dict[str, Any]
     x = pasts.stack(x, f"{VOCODER}stack", config.depth, config.width)
     x = graph.layer_norm(x, f"{VOCODER}norm")
     scores, filters = (graph.linear(x, f"{VOCODER}{part}") for part in ("pitch", "filters"))
-    names = graph.save(path, scores=scores, filters=filters, **pasts.after)
-    return {"pasts": pasts.widths, "kernel": KERNEL, "stride": STRIDE}, names
+    names = graph.save(folder / "sound.onnx", scores=scores, filters=filters, **pasts.after)
+    return {
+        "pasts": pasts.widths,
+        "kernel": KERNEL,
+        "stride": STRIDE,
+        "window": WINDOW,
+        "pitches": (LOWEST, HIGHEST),
+        "graphs": {"sound": names},
+    }
 
 
 class _Pasts:

@@ -20,8 +20,6 @@ import numpy as np
 from codeclm import checkpoint
 from codeclm.codecs import CodecSpec, codec_folder, codec_of
 from codeclm.codecs.house.codec import HouseCodec
-from codeclm.codecs.house.features import HIGHEST, LOWEST, WINDOW
-from codeclm.codecs.house.vocoder import Vocoder
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Shape
 from codeclm.tts.exported import codec as codecs
@@ -72,7 +70,7 @@ def export(
         shapes = {key: tuple(tensor.shape) for key, tensor in saved.tensors.items()}
         llm = saved.meta.get("llm")
         facts = write_network(graphs, model, shapes, spec.frame_rate, llm, precision)
-        sound = write_sound(graphs, speaks)
+        sound = codecs.write(graphs, speaks)
         facts["graphs"] |= sound.pop("graphs")
         facts |= {"sound": sound, "precision": precision, "config": config_mark(saved.folder)}
         facts["codec"] = "codec" if out else os.path.relpath(lies, place)
@@ -142,19 +140,6 @@ def write_network(
 
 def _chance(graph: Graph, state: str) -> str:
     return graph.Sigmoid(graph.Squeeze(graph.linear(state, "advance"), [1]))
-
-
-def write_sound(folder: Path, codec: HouseCodec) -> dict[str, Any]:
-    """Writes the graph of a codec and its noise; what `sound.OnnxSound` needs to know."""
-    vocoder: Vocoder = codec.vocoder
-    shapes = {
-        prefix + name: tuple(tensor.shape)
-        for prefix, part in ((codecs.CODEC, codec.autoencoder), (codecs.VOCODER, vocoder))
-        for name, tensor in part.state_dict().items()
-    }
-    np.save(folder / "noise.npy", vocoder.noise.numpy().astype(np.float16))
-    facts, names = codecs.write(folder / "sound.onnx", codec, shapes)
-    return facts | {"window": WINDOW, "pitches": (LOWEST, HIGHEST), "graphs": {"sound": names}}
 
 
 @contextmanager
