@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from codeclm.codecs.base import EMPTY, END, CodecSpec
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.draw import Draw
-from codeclm.tts.exported.draw import cost, make_head, scores_of
+from codeclm.tts.exported.draw import OnnxHead
 from codeclm.tts.exported.memory import Cache, Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
 from codeclm.tts.generate import TTS
@@ -45,10 +45,10 @@ class OnnxNetwork(Network):
         self.xp, self.grid = np, Grid.from_dict(facts["grid"])
         self.drawn, self.rate, self.streamed = facts["drawn"], facts["rate"], facts["streamed"]
         self.marks = (math.nan, math.nan) if facts["latents"] else (EMPTY, END)
-        self.head, self.graphs, self.memory = facts["head"], graphs, Memory(facts["shape"])
-        self.guides = self.head["kind"] == "flow"
+        self.graphs, self.memory = graphs, Memory(facts["shape"])
+        self.head = OnnxHead(facts["head"], graphs, weights)
+        self.guides = self.head.kind == "flow"
         self.ages, self.silent = weights["ages.weight"], weights["silent"]
-        self._sample = make_head(self.head, graphs, weights)
 
     def text(self, ids: Sequence[int]) -> Any:
         return self.graphs["text"](ids=np.array([ids], np.int64))["text"][0]
@@ -66,18 +66,10 @@ class OnnxNetwork(Network):
         return found["frame"], found["chance"]
 
     def sample(self, hidden: Array, slots: Array, streams: Sequence[int], draw: Draw) -> Array:
-        return self._sample(hidden, slots, streams, draw)
+        return self.head.sample(hidden, slots, streams, draw)
 
     def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
-        if self.head["kind"] != "linear":
-            raise ValueError(
-                f"an exported head `{self.head['kind']}` cannot follow the transcript of a voice: "
-                "make the voice without one"
-            )
-        scores = scores_of(self.head, self.graphs, self.states(state), streams)
-        said = np.broadcast_to(slots, scores.shape[:2])
-        nats: Array = cost(scores, said, self.head["digits"]).sum(1)
-        return nats
+        return self.head.surprise(self.states(state), slots, streams)
 
     def finish(self, *_: Any) -> Array:
         raise NotImplementedError("a model whose steps leave something open is not exported")
