@@ -70,6 +70,11 @@ class TorchNetwork(Network):
         return State(state, self._chance(state) if self.model.within is None else None)
 
     @torch.inference_mode()
+    def read(self, text: Tensor, cache: Any) -> None:
+        """Without the reader of slots, which has nothing to read here."""
+        self.decoder((text + self.ages[0])[None], cache)
+
+    @torch.inference_mode()
     def frame(self, state: Tensor, inside: int, heard: Tensor) -> tuple[Tensor, Array]:
         state = self.model.frame(state, heard, inside)
         return state, self._chance(state)
