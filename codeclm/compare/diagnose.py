@@ -40,7 +40,7 @@ def led(network: TorchNetwork, item: Item, how: How, seed: int = 0) -> Array:
     caches = [network.start() for _ in range(rows)]
     if not network.streamed:
         network.read(text, caches[0])
-    cache = network.join(caches)
+    cache = caches[0].join(caches[1:])
     said = np.zeros_like(tokens)
     states: list[Any] = []
     before = np.full_like(slots[0], network.marks[0])

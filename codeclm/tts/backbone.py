@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -56,12 +56,10 @@ def check_heads(sizes: Sizes) -> None:
 
 
 def attention_kernel(wanted: Attention, precision: str) -> str:
-    """The attention kernel of `transformers` to train with.
+    """The attention kernel of `transformers` to train with, in precision `bf16`, `fp16` or `no`.
 
-    Args:
-        wanted: `auto` takes `flash_attention_2` where it can run and `sdpa`, the one in torch,
-            elsewhere; any other name is taken as it is.
-        precision: that training computes in, `bf16`, `fp16` or `no`.
+    `auto` takes `flash_attention_2` where it can run and `sdpa`, the one in torch, elsewhere; any
+    other name is taken as it is.
 
     Raises:
         ValueError: flash attention was asked for where it cannot run; says why.
@@ -81,12 +79,7 @@ def attention_kernel(wanted: Attention, precision: str) -> str:
 
 
 def llama(config: Sizes, attention: str = "sdpa") -> "LlamaModel":
-    """A Llama-shaped decoder of the given sizes, freshly initialized.
-
-    Args:
-        config: its sizes.
-        attention: a kernel, as `attention_kernel` names it.
-    """
+    """A Llama-shaped decoder, freshly initialized; `attention` as `attention_kernel` names it."""
     from transformers import LlamaConfig, LlamaModel
 
     shape = LlamaConfig(
@@ -206,62 +199,38 @@ class Cache:
         keys, values = (t[:, index, :, : max(lengths)] for t in (self.keys, self.values))
         return Cache(keys, values, lengths)
 
-    @staticmethod
-    def join(caches: "Sequence[Cache]") -> "Cache":
-        """All rows of several caches, one after another; one alone is not copied."""
-        if len(caches) == 1:
-            return caches[0]
+    def join(self, others: "Sequence[Cache]") -> "Cache":
+        """These rows and then those of others; alone they are not copied."""
+        if not others:
+            return self
+        caches = [self, *others]
         room = max(cache.length for cache in caches)
-
-        def joined(parts: Sequence[Tensor]) -> Tensor:
-            short = [part[:, :, :, :room] for part in parts]
-            return torch.cat([F.pad(t, (0, 0, 0, room - t.shape[3])) for t in short], dim=1)
-
-        return Cache(
-            joined([cache.keys for cache in caches]),
-            joined([cache.values for cache in caches]),
-            [length for cache in caches for length in cache.lengths],
+        keys, values = (
+            torch.cat([F.pad(t, (0, 0, 0, room - t.shape[3])) for t in each], dim=1)
+            for each in ([c.keys for c in caches], [c.values for c in caches])
         )
+        return Cache(keys, values, [length for cache in caches for length in cache.lengths])
 
 
-class Layer(NamedTuple):
-    """Weights of one layer; projections that read the same input are one matrix.
+JOINED = {  # projections that read the same input are one matrix
+    "self_attn.qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
+}
 
-    Biases and the norms of queries and keys are None where the architecture has none.
-    """
 
-    norm_attention: Tensor
-    query_key_value: Tensor
-    query_key_value_bias: Tensor | None
-    norm_query: Tensor | None
-    norm_key: Tensor | None
-    out: Tensor
-    out_bias: Tensor | None
-    norm_inner: Tensor
-    gate_up: Tensor
-    down: Tensor
+def below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
 
-    @classmethod
-    def read(cls, weights: Mapping[str, Tensor], prefix: str) -> "Layer":
-        """The layer whose weights in `transformers` have names that begin with `prefix`."""
 
-        def joined(names: Sequence[str], kind: str) -> Tensor:
-            return torch.cat([weights[f"{prefix}{name}_proj.{kind}"] for name in names])
-
-        parts = [f"self_attn.{p}" for p in "qkv"]
-        biased = f"{prefix}self_attn.q_proj.bias" in weights
-        return cls(
-            weights[f"{prefix}input_layernorm.weight"],
-            joined(parts, "weight"),
-            joined(parts, "bias") if biased else None,
-            weights.get(f"{prefix}self_attn.q_norm.weight"),
-            weights.get(f"{prefix}self_attn.k_norm.weight"),
-            weights[f"{prefix}self_attn.o_proj.weight"],
-            weights.get(f"{prefix}self_attn.o_proj.bias"),
-            weights[f"{prefix}post_attention_layernorm.weight"],
-            joined(["mlp.gate", "mlp.up"], "weight"),
-            weights[f"{prefix}mlp.down_proj.weight"],
-        )
+def _layer(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights of a layer, whose names in `transformers` begin with `prefix`."""
+    own = below(weights, prefix)
+    for name, parts in JOINED.items():
+        for kind in ("weight", "bias"):
+            if f"{parts[0]}.{kind}" in own:
+                own[f"{name}.{kind}"] = torch.cat([own.pop(f"{part}.{kind}") for part in parts])
+    return own
 
 
 class Decoder:
@@ -274,7 +243,7 @@ class Decoder:
 
     def __init__(self, shape: Shape | Sizes, weights: Mapping[str, Tensor]) -> None:
         self.shape = Shape.of_sizes(shape) if isinstance(shape, Sizes) else shape
-        self.layers = [Layer.read(weights, f"layers.{i}.") for i in range(self.shape.depth)]
+        self.layers = [_layer(weights, f"layers.{i}.") for i in range(self.shape.depth)]
         self.norm = weights["norm.weight"]
         self._turns = self._turned(ROOM)
 
@@ -326,13 +295,15 @@ class Decoder:
         whole, equal = (width,), visible is None or steps > 1
         kept = zip(cache.keys, cache.values, strict=True)
         for layer, (keys, values) in zip(self.layers, kept, strict=True):
-            y = F.rms_norm(x, whole, layer.norm_attention, eps)
-            y = F.linear(y, layer.query_key_value, layer.query_key_value_bias)
+            y = F.rms_norm(x, whole, layer["input_layernorm.weight"], eps)
+            y = F.linear(
+                y, layer["self_attn.qkv_proj.weight"], layer.get("self_attn.qkv_proj.bias")
+            )
             y = y.view(batch, steps, -1, size).transpose(1, 2)
             both, value = y[:, :turned], y[:, turned:]
-            if layer.norm_query is not None and layer.norm_key is not None:
-                query = F.rms_norm(both[:, :heads], (size,), layer.norm_query, eps)
-                key = F.rms_norm(both[:, heads:], (size,), layer.norm_key, eps)
+            if "self_attn.q_norm.weight" in layer:
+                query = F.rms_norm(both[:, :heads], (size,), layer["self_attn.q_norm.weight"], eps)
+                key = F.rms_norm(both[:, heads:], (size,), layer["self_attn.k_norm.weight"], eps)
                 both = torch.cat([query, key], dim=1)
             both = _rotate(both, cos, sin)
             key = both[:, heads:]
@@ -346,10 +317,11 @@ class Decoder:
                 enable_gqa=shared,
             )
             heard = heard.transpose(1, 2).reshape(batch, steps, -1)
-            x = x + F.linear(heard, layer.out, layer.out_bias)
-            y = F.linear(F.rms_norm(x, whole, layer.norm_inner, eps), layer.gate_up)
-            gate, up = y.chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
+            out = layer["self_attn.o_proj.weight"], layer.get("self_attn.o_proj.bias")
+            x = x + F.linear(heard, *out)
+            y = F.rms_norm(x, whole, layer["post_attention_layernorm.weight"], eps)
+            gate, up = F.linear(y, layer["mlp.gate_up_proj.weight"]).chunk(2, dim=-1)
+            x = x + F.linear(F.silu(gate) * up, layer["mlp.down_proj.weight"])
         cache.lengths = [length + steps for length in cache.lengths]
         return F.rms_norm(x, whole, self.norm, eps)
 

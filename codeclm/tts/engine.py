@@ -11,14 +11,14 @@ long as training ever saw; then it begins anew with the voice and the end of wha
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.grid import Grid
 from codeclm.tts.guard import Guards, Place, stuck
 from codeclm.tts.past import Past
+from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
 
 Array = NDArray[Any]
@@ -28,85 +28,6 @@ ROOM = 256  # frames a matrix of tokens grows by
 MEMORY = 20.0  # seconds that a talk goes on in one memory
 CARRIED = 2.0  # seconds of the last sentence that a new memory begins with
 TOKEN = 0.09  # seconds a token of text is expected to take
-
-
-class Network(Protocol):
-    """The networks of a model, for R rows side by side; caches, texts and states are its own."""
-
-    grid: Grid  # of the layout
-    drawn: int  # slots that steps draw; the others are filled in at the end
-    marks: tuple[float, float]  # of slots whose stream has not begun, and whose stream is over
-    rate: float  # frames a second
-    streamed: bool  # text runs beside the audio
-
-    def text(self, ids: Sequence[int]) -> Any:
-        """What a sentence is read as."""
-
-    def twice(self, how: How) -> bool:
-        """Whether each talk needs a second row, without text and voice, to be guided by."""
-
-    def start(self) -> Any:
-        """An empty cache of one row."""
-
-    def hear(self, tokens: Array, cache: Any, ids: Sequence[int] = ()) -> None:
-        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
-
-    def read(self, text: Any, cache: Any) -> None:
-        """Reads a text that stands before its audio."""
-
-    def copy(self, cache: Any) -> Any:
-        """An independent cache that goes on from here."""
-
-    def join(self, caches: Sequence[Any]) -> Any:
-        """The rows of several caches, one after another."""
-
-    def part(self, cache: Any, rows: Sequence[int]) -> Any:
-        """Some of the rows of a cache."""
-
-    def step(
-        self,
-        slots: Array,
-        number: Array,
-        texts: Sequence[Any],
-        token: Array,
-        age: Array,
-        cache: Any,
-    ) -> Any:
-        """One step; the state it leads to.
-
-        Args:
-            slots: [R, C] of the step before.
-            number: [R] of the step in its sentence.
-            texts: of the rows.
-            token: [R], that sounds now; -1 for none.
-            age: [R] frames since it entered.
-            cache: of R rows, which goes on.
-        """
-
-    def advance(
-        self, state: Any, inside: int, texts: Sequence[Any], token: Array, age: Array
-    ) -> Array:
-        """Chance [R] that after frame `inside` of this step the next token enters."""
-
-    def draw(
-        self,
-        state: Any,
-        rows: Sequence[int],
-        marks: Sequence[float],
-        streams: Sequence[int],
-        how: How,
-        pasts: Sequence[Past],
-    ) -> Array:
-        """Draws the slots [n, C] of n rows: with guidance first those with text, then without.
-
-        `marks` [C] is 0 where there is something to draw; `streams` are those of the slots.
-        """
-
-    def states(self, state: Any, rows: Sequence[int]) -> Any:
-        """What `finish` needs of some rows."""
-
-    def finish(self, states: Sequence[Any], slots: Array, how: How, past: Past) -> Array:
-        """Fills in the slots [S, C] that the steps of a sentence have left open."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +92,10 @@ class Talk:
     def remember(self, before: Array) -> None:
         """Begins a memory: the voice, and the end of what was said before, [K, T]."""
         network = self.network
-        cache, last = network.copy(self.voice), before[:, -round(CARRIED * network.rate) :]
+        cache, last = self.voice.copy(), before[:, -round(CARRIED * network.rate) :]
         if last.size:
             network.hear(last, cache)
-        self.cache = network.join([cache, *(network.start() for _ in range(1, self.rows))])
+        self.cache = cache.join([network.start() for _ in range(1, self.rows)])
         self.spent: float = (self.heard + last.shape[1]) / network.rate
 
     def fits(self, said: Said) -> bool:
@@ -192,9 +113,9 @@ class Talk:
         network = self.network
         self.text, self.pause = network.text(said.ids), said.pause
         if not network.streamed:
-            each = [network.part(self.cache, [row]) for row in range(self.rows)]
+            each = [self.cache.part([row]) for row in range(self.rows)]
             network.read(self.text, each[0])
-            self.cache = network.join(each)
+            self.cache = each[0].join(each[1:])
         self.spent += len(said.ids) * TOKEN
         self.place = Place(len(said.ids), network.streamed, network.rate, self.guards, self.counts)
         self.slots = np.full(self.grid.slots, network.marks[0], self.kind)
@@ -270,8 +191,8 @@ class Engine:
             owners = [each for each in self.talks[: self._joined] for _ in range(each.rows)]
             own = [row for row, owner in enumerate(owners) if owner is talk]
             rest = [row for row, owner in enumerate(owners) if owner is not talk]
-            talk.cache = self.network.part(self._cache, own)
-            self._cache = self.network.part(self._cache, rest) if rest else None
+            talk.cache = self._cache.part(own)
+            self._cache = self._cache.part(rest) if rest else None
             self._joined -= 1
         self.talks.remove(talk)
 
@@ -280,7 +201,8 @@ class Engine:
         network, grid = self.network, self.network.grid
         if self._joined < len(self.talks):
             fresh = [talk.cache for talk in self.talks[self._joined :]]
-            self._cache = network.join([self._cache, *fresh] if self._joined else fresh)
+            first = self._cache if self._joined else fresh.pop(0)
+            self._cache = first.join(fresh)
             self._joined = len(self.talks)
         owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
         texts = [talk.text for talk, _ in owners]

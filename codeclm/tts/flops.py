@@ -50,8 +50,7 @@ def speaking(model: SpeechLM, frames: int, tokens: int, sampling: Sampling = PLA
     return (
         2 * _weights(model.text) * tokens
         + _backbone(model, rows * steps + prefix, pairs)
-        + _reading(model) * rows * steps
-        + (2 * _weights(model.advance) * model.layout.patch + _within(model)) * rows * steps
+        + _around(model) * rows * steps
         + _drawing(model, steps, frames, rows, sampling)
     )
 
@@ -74,9 +73,8 @@ def learning(model: SpeechLM, frames: int, tokens: int) -> int:
     return (
         2 * _weights(model.text) * tokens
         + _backbone(model, positions, positions**2)
-        + _reading(model) * positions
-        + (2 * _weights(model.advance) * model.layout.patch + _within(model)) * positions
-        + (2 * _weights(model.spell) * spelt if model.spell is not None else 0)
+        + _around(model) * positions
+        + 2 * _weights(model.spell) * spelt
         + _learning_to_draw(model, steps, frames)
     )
 
@@ -87,15 +85,14 @@ def step_weights(model: SpeechLM) -> int:
     Args:
         model: with its backbone, or without: then these are the others.
     """
-    head, within = model.head, [model.within] if model.within is not None else []
+    head = model.head
     drawing = head.first if isinstance(head, StagesHead) else head  # passes come later
-    backbone = [model.backbone] if model.backbone is not None else []
-    return _weights(model.read, model.advance, drawing, *within, *backbone)
+    return _weights(model.read, model.advance, drawing, model.within, model.backbone)
 
 
-def _weights(*modules: nn.Module) -> int:
+def _weights(*modules: nn.Module | None) -> int:
     """Weights that multiply: of matrices and convolutions, not of tables, biases and norms."""
-    inside = [module for outer in modules for module in outer.modules()]
+    inside = [module for outer in modules if outer is not None for module in outer.modules()]
     return sum(m.weight.numel() for m in inside if isinstance(m, nn.Linear | nn.Conv1d)) + sum(
         m.in_proj_weight.numel() for m in inside if isinstance(m, nn.MultiheadAttention)
     )
@@ -121,9 +118,9 @@ def _reading(model: SpeechLM) -> int:
     return 2 * (patch * _weights(read.enter) + _weights(read.leave)) + gathered
 
 
-def _within(model: SpeechLM) -> int:
-    """The states of the frames of one step, where it takes several."""
-    return 2 * _weights(model.within) * model.layout.patch if model.within is not None else 0
+def _around(model: SpeechLM) -> int:
+    """Of one step, to read it, and for each of its frames its state and whether to go on."""
+    return _reading(model) + 2 * _weights(model.advance, model.within) * model.layout.patch
 
 
 def _small(body: nn.Module, sizes: Sizes, vectors: int, pairs: int | None = None) -> int:

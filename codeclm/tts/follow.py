@@ -7,24 +7,15 @@ search in which each place keeps the memory of the way that led to it.
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.engine import Network
+if TYPE_CHECKING:
+    from codeclm.tts.runtime import Network
 
 BEAM = 12  # places
-
-
-class Led(Network, Protocol):
-    """A network that can be led through a recording."""
-
-    def pack(self, tokens: NDArray[Any]) -> NDArray[Any]:
-        """The steps [S, C] of a token matrix [K, T]."""
-
-    def surprise(self, state: Any, slots: NDArray[Any], streams: Sequence[int]) -> NDArray[Any]:
-        """Nats [R] that one and the same step [C] costs after each row of a state."""
 
 
 class Way(NamedTuple):
@@ -41,7 +32,7 @@ class Way(NamedTuple):
 
 
 def follow(
-    network: Led, ids: Sequence[int], tokens: NDArray[Any], beam: int = BEAM
+    network: "Network", ids: Sequence[int], tokens: NDArray[Any], beam: int = BEAM
 ) -> tuple[int, ...]:
     """Frames that each token of a text lasts in a recording [K, T] of it.
 
@@ -77,7 +68,7 @@ def follow(
         if step % grid.period == grid.period - 1:
             left = frames - 1 - step // grid.period
             ways = _branch(ways, chance.tolist(), count, left)[:beam]
-            cache = network.part(cache, [way.row for way in ways])
+            cache = cache.part([way.row for way in ways])
         before = wanted
     return ways[0].spent[:count]
 

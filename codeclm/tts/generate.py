@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeclm import checkpoint
-from codeclm.tts.engine import Engine, How, Network, Said, Talk
+from codeclm.tts.engine import Engine, How, Said, Talk
 from codeclm.tts.guard import Guards
 from codeclm.tts.mouth import Mouth, Sound, Wav
+from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
 

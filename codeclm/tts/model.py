@@ -195,7 +195,7 @@ class SpeechLM(nn.Module):
     ) -> None:
         super().__init__()
         kernel = attention_kernel(config.attention, precision) if trains else ""
-        llm, words = None, None
+        llm = words = None
         if config.pretrained and trains:
             llm, words = load_llm(config.pretrained, vocabulary, kernel)
             config = config.with_sizes(llm_sizes(llm))
@@ -217,13 +217,12 @@ class SpeechLM(nn.Module):
         self.silent = nn.Parameter(torch.randn(config.width) * 0.02)
         self.advance = nn.Linear(config.width, 1)
         nn.init.normal_(self.ages.weight, std=0.02)
+        period, patch = self.layout.period, self.layout.patch
         self.place = None  # which step of a frame this is, where a frame takes several
-        if self.layout.period > 1:
-            self.place = nn.Embedding(self.layout.period, config.width)
+        if period > 1:
+            self.place = nn.Embedding(period, config.width)
             nn.init.normal_(self.place.weight, std=0.02)
-        self.within = (
-            FrameStates(self.layout.patch, config.width) if self.layout.patch > 1 else None
-        )
+        self.within = FrameStates(patch, config.width) if patch > 1 else None
         self.spell = nn.Linear(config.width, vocabulary) if config.spell else None
         self.backbone: PreTrainedModel | None = None
         if trains:
@@ -243,8 +242,7 @@ class SpeechLM(nn.Module):
     def adapt(self) -> None:
         """Gives the LLM its adapters, where the config has any, and freezes what it knew before.
 
-        Adapters, rows and classifiers of the codes are what is left to train. Trained weights are
-        loaded before this, not after.
+        Trained weights are loaded before this, not after.
         """
         if self.config.lora:
             assert self.backbone is not None
@@ -259,15 +257,10 @@ class SpeechLM(nn.Module):
         return fold_adapters(weights, self.config.lora, is_transposed(self.backbone))
 
     def text_at(self, encoded: Tensor, token: Tensor, age: Tensor) -> Tensor:
-        """What the text adds to each position.
+        """What the text adds to each position [..., D].
 
-        Args:
-            encoded: [n, D], the vectors of all tokens.
-            token: [...], an index into them, or -1.
-            age: [...].
-
-        Returns:
-            [..., D].
+        That is read from the vectors [n, D] of all tokens at indices [...], -1 for none, and their
+        ages [...].
         """
         heard = encoded[token.clamp(min=0)] + self.ages(age.clamp(max=OLDEST - 1))
         return torch.where((token >= 0)[..., None], heard, self.silent.to(heard.dtype))
@@ -277,14 +270,11 @@ class SpeechLM(nn.Module):
         return self.text_at(self.text(batch.texts).flatten(0, 1), batch.token, batch.age)
 
     def said(self, slots: Tensor, step: Tensor) -> Tensor:
-        """What the audio adds to each position.
+        """What the audio adds to each position, [B, S, D].
 
         Args:
             slots: [B, S, C] of the step before each.
             step: [B, S] number of each step itself; -1: no step.
-
-        Returns:
-            [B, S, D].
         """
         if isinstance(self.read, PatchReader):
             x: Tensor = self.read(self._noisy(slots))
@@ -311,17 +301,8 @@ class SpeechLM(nn.Module):
         return (1 - share).sqrt() * slots + share.sqrt() * torch.randn_like(slots)
 
     def frame(self, states: Tensor, text: Tensor, inside: int) -> Tensor:
-        """The state of one frame of each step, [..., D].
-
-        Args:
-            states: [..., D], of the steps.
-            text: [..., D], what the text adds to the frame.
-            inside: its number in the step, below P.
-        """
-        if self.within is None:
-            return states
-        found: Tensor = self.within(states, text, inside)
-        return found
+        """State [..., D] of frame `inside` of each step, from the step's and the frame's text."""
+        return states if self.within is None else self.within(states, text, inside)
 
     def inputs(self, batch: Batch, text: Tensor) -> Tensor:
         """What the backbone reads, [B, S, D]; `text` is that of `heard`."""

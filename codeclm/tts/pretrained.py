@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +52,7 @@ def empty_words(vocabulary: int, width: int) -> Words:
 def load_llm(
     name: str, vocabulary: int, attention: str = "sdpa"
 ) -> "tuple[PreTrainedModel, Words]":
-    """A decoder-only model of `transformers`, and apart from it the words that it reads.
-
-    The model keeps no table of words: it reads vectors.
+    """A decoder-only model of `transformers` that reads vectors, and apart from it its words.
 
     Args:
         name: a hub name, "owner/name" or "owner/name@revision", or a folder.
@@ -62,18 +60,18 @@ def load_llm(
         attention: a kernel, as `backbone.attention_kernel` names it.
 
     Raises:
-        ValueError: there is no such model, it has no safetensors, it is not decoder-only, or it
-            knows fewer words, or it has no such kernel.
+        ValueError: there is no such model, or it does not fit; says why.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
     where, revision = _where(name)
     kind: Any = AutoModel
     try:
+        config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
         llm, found = kind.from_pretrained(
             where,
-            config=_read_config(where, revision),
+            config=_both_ropes(config),
             revision=revision,
             dtype=torch.float32,
             attn_implementation="eager",  # runs anywhere; the one wanted may need a GPU
@@ -116,15 +114,8 @@ def _where(name: str) -> tuple[str, str | None]:
     return repo, revision or None
 
 
-def _read_config(where: str, revision: str | None) -> "PreTrainedConfig":
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
-    return _both_ropes(config)
-
-
 def _both_ropes(config: "PreTrainedConfig") -> "PreTrainedConfig":
-    """Lets `transformers` 4 read the rotary positions of a config that 5 wrote."""
+    """The same, so that `transformers` 4 can read the rotary positions that 5 wrote."""
     rope = getattr(config, "rope_parameters", None)
     if rope and hasattr(config, "rope_theta"):
         config.rope_theta, config.rope_scaling = rope["rope_theta"], rope
@@ -165,32 +156,12 @@ def llm_sizes(llm: "PreTrainedModel") -> dict[str, int]:
 
 
 def check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
-    """Refuses a corpus whose token ids are not those of the LLM.
-
-    Raises:
-        ValueError: so it is; names the remedy.
-    """
+    """Refuses a corpus whose token ids are not those of the LLM."""
     if not isinstance(tokenizer, Pretrained) or tokenizer.tokens != Pretrained.of(name).tokens:
         raise ValueError(
             f"the corpus was not prepared with the tokenizer of {name!r}: run `codeclm prep` with "
             f"tokenizer=pretrained pretrained={name}"
         )
-
-
-class Backbone(Protocol):
-    """What generation needs of a decoder: `backbone.Decoder` is one.
-
-    Its caches have a `length`, can `copy` themselves, and take their rows apart (`part`) or
-    together (`join`).
-    """
-
-    def start(self, batch: int = 1) -> Any:
-        """An empty cache."""
-        ...
-
-    def __call__(self, x: Tensor, cache: Any) -> Tensor:
-        """Inputs [B, S, D] after what the cache holds, to hidden states [B, S, D]."""
-        ...
 
 
 @dataclass
@@ -212,10 +183,9 @@ class PlainCache:
         """Some of the rows."""
         return PlainCache([self.rows[row] for row in rows])
 
-    @staticmethod
-    def join(caches: "Sequence[PlainCache]") -> "PlainCache":
-        """All rows of several caches, one after another."""
-        return PlainCache([row for cache in caches for row in cache.rows])
+    def join(self, others: "Sequence[PlainCache]") -> "PlainCache":
+        """These rows and then those of others."""
+        return PlainCache([row for cache in (self, *others) for row in cache.rows])
 
 
 class PlainDecoder:
@@ -248,14 +218,7 @@ class PlainDecoder:
         return PlainCache([DynamicCache(config=self.model.config) for _ in range(batch)])
 
     def __call__(self, x: Tensor, cache: PlainCache) -> Tensor:
-        """Runs inputs [B, S, D] after what the cache holds, and adds them to it.
-
-        Returns:
-            Hidden states [B, S, D].
-
-        Raises:
-            ValueError: these are more steps than the model has positions.
-        """
+        """As `Decoder`; a ValueError where these are more steps than the model has positions."""
         total = cache.length + x.shape[1]
         if self.longest is not None and total > self.longest:
             raise ValueError(
@@ -274,16 +237,13 @@ def positions(config: "PreTrainedConfig") -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
+Backbone = Decoder | PlainDecoder  # what speaks
+
+
 def make_decoder(
     llm: Mapping[str, Any], weights: Mapping[str, Tensor], attention: Attention = "auto"
 ) -> Backbone:
-    """The fastest decoder that an LLM can run in.
-
-    Args:
-        llm: its config, as `llm_config` gives it.
-        weights: under the names of `transformers`.
-        attention: the kernel it was trained with.
-    """
+    """The fastest decoder that an LLM can run in; arguments as `PlainDecoder`."""
     shape = Shape.of_llm(llm)
     if shape is not None:
         return Decoder(shape, weights)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codeclm.tts.engine import Engine, Network, Said
+from codeclm.tts.engine import Engine, Said
 from codeclm.tts.generate import TTS, Drawing
 from codeclm.tts.guard import Guards
+from codeclm.tts.runtime import Network
 
 if TYPE_CHECKING:
     from codeclm.tts.voice import Voice

@@ -181,7 +181,7 @@ def test_speaking_step_by_step_is_the_training_forward(name, text):
     if "masked" in name:  # the bound of a draw says nothing about its order
         states = model.backbone(inputs_embeds=inputs_of(model, batch)).last_hidden_state
         steps = batch.step >= 0
-        draw = Draw([greedy] * spec.rows, [Past()])
+        draw = Draw([greedy] * spec.rows, [Past()], torch)
         again = model.head.sample(states[steps], batch.slots[steps].clamp(max=0), None, draw)
         assert torch.equal(again, batch.slots[steps])
         return

@@ -57,7 +57,7 @@ def train(head, data, steps, width=4, rows=256):
 
 def sample(head, hidden, seed=0, **how):
     slots = hidden.new_zeros(len(hidden), 2)
-    draw = Draw([Sampling(**{"temperature": 1.0, **how})] * 2, [Past(seed)])
+    draw = Draw([Sampling(**{"temperature": 1.0, **how})] * 2, [Past(seed)], torch)
     return head.sample(hidden, slots, None, draw)
 
 

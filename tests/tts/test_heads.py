@@ -21,8 +21,9 @@ UNLIKE = (Stream(size=5), Stream(size=9))
 SMALL = Sizes(width=16, depth=1, heads=2, inner=32)
 
 
-def plain(streams, temperature=1.0):
-    return Draw([Sampling(temperature=temperature)] * streams, [Past(0)])
+def draw(classes, x, temperature=1.0):
+    how = Sampling(temperature=temperature)
+    return Draw([how], [Past(0)], torch).codes(classes.logits(x), classes.digits)
 
 
 @pytest.mark.parametrize("levels", [False, True])
@@ -58,7 +59,7 @@ def test_draws_follow_the_probabilities():
     classes = Classes(FSQ[:1], 4, levels=True)
     torch.nn.init.normal_(classes.project.weight)
     hidden = torch.randn(4)
-    drawn = classes.draw(classes.logits(hidden.expand(40_000, 4)), plain(1))[:, 0]
+    drawn = draw(classes, hidden.expand(40_000, 4))[:, 0]
     counts = torch.bincount(drawn, minlength=2016) / len(drawn)
     true = (-classes.nats(hidden.expand(2016, 4), torch.arange(2016), 0)).exp()
     assert (counts - true).abs().sum() < 0.25
@@ -71,7 +72,7 @@ def test_code_zero_is_a_code_like_any_other(levels):
     bias = torch.zeros(3, len(classes.digits), max(classes.digits))
     bias[..., 0] = 5.0
     classes.project.bias.data = bias.flatten()
-    assert classes.draw(classes.logits(torch.randn(2, 4)), plain(3, 0.0)).tolist() == [[0] * 3] * 2
+    assert draw(classes, torch.randn(2, 4), 0.0).tolist() == [[0] * 3] * 2
     nats = classes.nats(torch.randn(4), torch.tensor([0, EMPTY, END]))
     assert nats[0] > 0
     assert nats[1:].tolist() == [0, 0]
@@ -79,7 +80,7 @@ def test_code_zero_is_a_code_like_any_other(levels):
 
 def test_smaller_vocabularies_are_never_left():
     classes = Classes(UNLIKE, 4, levels=False)
-    drawn = classes.draw(classes.logits(torch.randn(3000, 4) * 3), plain(2))
+    drawn = draw(classes, torch.randn(3000, 4) * 3)
     assert drawn[:, 0].max() == 4
     assert drawn[:, 1].max() == 8
 

@@ -153,17 +153,6 @@ def test_every_decoder_equals_the_plain_forward(llms, name):
     assert torch.allclose(again, expected[:, 9:10], atol=2e-5)
 
 
-@pytest.mark.parametrize("name", FAST)
-def test_the_slow_decoder_equals_the_fast_one(llms, name):
-    llm, _ = load_llm(str(llms[name]), VOCABULARY)
-    facts, weights = llm_config(llm), llm.requires_grad_(False).state_dict()
-    fast, slow = make_decoder(facts, weights), PlainDecoder(facts, weights, "eager")
-    x, caches = torch.randn(1, 12, 32), (fast.start(), slow.start())
-    for part in x.split([5, 1, 1, 5], dim=1):
-        a, b = (decoder(part, c) for decoder, c in zip((fast, slow), caches, strict=True))
-        assert torch.allclose(a, b, atol=2e-5)
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codeclm.tts.draw import Draw, truncate
+from codeclm.tts.draw import Draw
 from codeclm.tts.past import Past
 from codeclm.tts.sampling import Sampling
 
@@ -14,12 +14,13 @@ LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.15, 0.07, 0.03]]))
 
 
 def kept(**options):
-    scores = truncate(LOGITS, Sampling(temperature=1.0, **options))
+    how = Sampling(temperature=1.0, **options)
+    scores = Draw([how], [Past(0)], torch).truncate(LOGITS, how)
     return scores[0].isfinite().nonzero()[:, 0].tolist()
 
 
-def drawer(rows=1, **options):
-    return Draw([Sampling(**options)] * rows, [Past(0)])
+def drawer(**options):
+    return Draw([Sampling(**options)], [Past(0)], torch)
 
 
 def test_truncations_keep_the_likeliest():
@@ -47,11 +48,11 @@ def test_what_is_said_too_often_is_noticed_in_a_window():
     draw = drawer(window=4, repeats=0.5)
     for code in (3, 3, 3):
         draw.pasts[0].remember(np.array([code]), [0])
-    assert draw.repeated(torch.tensor([3]), 0).item()
-    assert not draw.repeated(torch.tensor([2]), 0).item()
+    assert draw.repeated(torch.tensor([3]), 0) == [True]
+    assert draw.repeated(torch.tensor([2]), 0) == [False]
     for code in (1, 2, 4):
         draw.pasts[0].remember(np.array([code]), [0])
-    assert not draw.repeated(torch.tensor([3]), 0).item()
+    assert draw.repeated(torch.tensor([3]), 0) == [False]
 
 
 def test_guidance_moves_away_from_what_is_said_without_text():
@@ -76,7 +77,28 @@ def test_dias_guidance_only_picks_the_candidates():
 
 def test_every_stream_can_have_its_own():
     each = [Sampling(temperature=0.0), Sampling(temperature=5.0)]
-    draw = Draw(each, [Past(0)])
+    draw = Draw(each, [Past(0)], torch)
     many = LOGITS.expand(500, 5)
     assert draw.classes(many, 0).unique().tolist() == [0]
     assert len(draw.classes(many, 1).unique()) == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.0},
+        {"top_k": 4, "min_p": 0.1},
+        {"top_p": 0.7, "guidance": 2.0},
+        {"guidance": 2.0, "guide_top_k": 3},
+        {"window": 2, "repeats": 0.5},
+    ],
+)
+def test_torch_and_numpy_draw_the_same(options):
+    logits = np.random.default_rng(0).standard_normal((4, 3, 2, 6), np.float32)
+    drawn = []
+    for xp in (torch, np):
+        pasts = [Past(seed) for seed in range(2)]
+        for past in pasts:
+            past.remember(np.array([1, 7, 30]), range(3))
+        drawn.append(Draw([Sampling(**options)] * 3, pasts, xp).codes(xp.asarray(logits), (6, 6)))
+    assert np.array_equal(drawn[0].numpy(), drawn[1])

@@ -4,7 +4,6 @@ The convolutions' pasts are tensors that go in and come out, so that chunks of a
 each other. The source, its phase and the inverse FFT have no weights and are left to `sound`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,29 @@ from codeclm.codecs.house.bottlenecks.fsq import FSQ
 from codeclm.codecs.house.bottlenecks.rvq import RVQ
 from codeclm.codecs.house.bottlenecks.vae import VAE
 from codeclm.codecs.house.codec import HouseCodec
+from codeclm.codecs.house.features import HIGHEST, LOWEST, WINDOW
 from codeclm.codecs.house.nn import KERNEL
+from codeclm.codecs.house.vocoder import Vocoder
 from codeclm.tts.exported.graph import Graph
-from codeclm.tts.exported.parts import points
+from codeclm.tts.exported.parts import all_points
 
 CODEC, VOCODER = "codec.", "vocoder."  # what the names of their weights begin with
 
 
-def write(
-    path: Path, codec: HouseCodec, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Any], list[str]]:
-    """Writes the graph; what `sound` needs to know, and the names of its weights."""
+def write(folder: Path, codec: HouseCodec) -> dict[str, Any]:
+    """Writes the graph of a codec and its noise; what `sound.OnnxSound` needs to know."""
+    vocoder: Vocoder = codec.vocoder
+    shapes = {
+        prefix + name: tuple(tensor.shape)
+        for prefix, part in ((CODEC, codec.autoencoder), (VOCODER, vocoder))
+        for name, tensor in part.state_dict().items()
+    }
+    np.save(folder / "noise.npy", vocoder.noise.numpy().astype(np.float16))
     graph, spec = Graph(shapes), codec.spec
     kind = np.float32 if spec.latent_dims else np.int64
     tokens = graph.input("tokens", kind, spec.rows, "frames")
     pasts = _Pasts(graph)
-    side = codec.autoencoder.config.decoder
+    side, config = codec.autoencoder.config.decoder, vocoder.config
     x = _latent(graph, graph.Transpose(tokens, perm=[1, 0]), codec.autoencoder.bottleneck)
     x = graph.linear(x, f"{CODEC}decoder.enter")
     x = pasts.stack(x, f"{CODEC}decoder.slow", side.slow_depth, side.slow_width)
@@ -38,13 +44,19 @@ def write(
     x = graph.Reshape(x, [-1, side.fast_width])
     x = pasts.stack(x, f"{CODEC}decoder.fast", side.fast_depth, side.fast_width)
     x = graph.linear(x, f"{CODEC}decoder.leave")
-    config = codec.vocoder.config
     x = graph.linear(x, f"{VOCODER}enter")
     x = pasts.stack(x, f"{VOCODER}stack", config.depth, config.width)
     x = graph.layer_norm(x, f"{VOCODER}norm")
     scores, filters = (graph.linear(x, f"{VOCODER}{part}") for part in ("pitch", "filters"))
-    names = graph.save(path, scores=scores, filters=filters, **pasts.after)
-    return {"pasts": pasts.widths, "kernel": KERNEL, "stride": STRIDE}, names
+    names = graph.save(folder / "sound.onnx", scores=scores, filters=filters, **pasts.after)
+    return {
+        "pasts": pasts.widths,
+        "kernel": KERNEL,
+        "stride": STRIDE,
+        "window": WINDOW,
+        "pitches": (LOWEST, HIGHEST),
+        "graphs": {"sound": names},
+    }
 
 
 class _Pasts:
@@ -68,39 +80,31 @@ class _Pasts:
         self.widths.append(width)
         seen = graph.Concat(past, x, axis=0)
         self.after[f"past.{number}.after"] = graph.Slice(seen, [1 - KERNEL], [2**31], [0])
-        weight, bias = (graph.weight(f"{name}.depthwise.{part}") for part in ("weight", "bias"))
-        y = graph.Conv(
-            graph.Unsqueeze(graph.Transpose(seen, perm=[1, 0]), [0]), weight, bias, group=width
-        )
+        y, conv = graph.Unsqueeze(graph.Transpose(seen, perm=[1, 0]), [0]), f"{name}.depthwise"
+        y = graph.Conv(y, f"{conv}.weight", f"{conv}.bias", group=width)
         y = graph.layer_norm(graph.Transpose(graph.Squeeze(y, [0]), perm=[1, 0]), f"{name}.norm")
-        y = graph.linear(graph.gelu(graph.linear(y, f"{name}.up"), "tanh"), f"{name}.down")
-        return str(graph.Add(x, graph.Mul(y, graph.weight(f"{name}.scale"))))
+        y = graph.Gelu(graph.linear(y, f"{name}.up"), approximate="tanh")
+        return graph.Add(x, graph.Mul(graph.linear(y, f"{name}.down"), f"{name}.scale"))
 
 
 def _latent(graph: Graph, tokens: str, bottleneck: Any) -> str:
     """`Bottleneck.latent`: tokens [T, K] to [T, 64]."""
     name = f"{CODEC}bottleneck"
     if isinstance(bottleneck, FSQ):
-        found = points(graph, tokens, bottleneck.levels)
+        found = graph.Gather(all_points(bottleneck.levels), tokens)
         count = bottleneck.groups * len(bottleneck.levels)
         return graph.linear(graph.Reshape(found, [-1, count]), f"{name}.leave")
     if isinstance(bottleneck, VAE):
-        mean, variance = (graph.weight(f"{name}.{part}") for part in ("mean", "variance"))
-        return graph.linear(
-            graph.Add(graph.Mul(tokens, graph.Sqrt(variance)), mean), f"{name}.leave"
-        )
+        wide = graph.Mul(tokens, graph.Sqrt(f"{name}.variance"))
+        return graph.linear(graph.Add(wide, f"{name}.mean"), f"{name}.leave")
     if isinstance(bottleneck, RVQ):
         stages = [f"stack.stages.{k}" for k in range(bottleneck.config.codebooks)]
     else:
         acoustic = range(bottleneck.config.codebooks - 1)
         stages = ["semantic", *(f"acoustic.stages.{k}" for k in acoustic)]
-    rows = [
-        graph.linear(
-            graph.Gather(
-                graph.weight(f"{name}.{stage}.codebook.vectors"), graph.Gather(tokens, k, axis=1)
-            ),
-            f"{name}.{stage}.leave",
-        )
-        for k, stage in enumerate(stages)
-    ]
-    return str(graph.Sum(*rows))
+    rows = []
+    for k, stage in enumerate(stages):
+        vectors = f"{name}.{stage}.codebook.vectors"
+        found = graph.Gather(vectors, graph.Gather(tokens, k, axis=1))
+        rows.append(graph.linear(found, f"{name}.{stage}.leave"))
+    return graph.Sum(*rows)

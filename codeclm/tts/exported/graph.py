@@ -5,7 +5,7 @@ x = graph.input("x", np.float32, "rows", 2)
 graph.save(Path("leave.onnx"), y=graph.Relu(graph.linear(x, "leave")))
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,54 +17,58 @@ OPSET = 20
 OWN = "com.microsoft"  # operators that only ONNX Runtime has
 BLOCK = 64  # weights that share a scale, where they have 8 bits
 
+Shapes = Mapping[str, tuple[int, ...]]  # of weights, by name
+
 
 class Graph:
     """An ONNX graph under construction.
 
-    Every operator of ONNX is a method: its inputs are names, numbers or arrays, its attributes
-    keywords, and it returns the name of its output. `outputs=n` gives a list of n names, `own`
-    takes an operator that only ONNX Runtime has.
+    Every operator of ONNX is a method: its inputs are numbers, arrays or names, of weights too, its
+    attributes keywords, and it returns the name of its output. `own` takes an operator that only
+    ONNX Runtime has; `several` is for those with more than one output.
 
     Args:
         shapes: of the weights that it may use; they are added from outside when the graph loads.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._initializers: dict[str, Any] = {}
 
-    def __getattr__(self, operator: str) -> Any:
+    def __getattr__(self, operator: str) -> Callable[..., str]:
         if not operator[0].isupper():
             raise AttributeError(operator)
-        return partial(self._add, operator)
+        return partial(self._one, operator)
 
-    def _add(
-        self, operator: str, *inputs: Any, outputs: int = 1, own: bool = False, **attributes: Any
-    ) -> Any:
-        names = [f"{len(self._nodes)}.{i}" for i in range(outputs)]
-        given = [x if isinstance(x, str) else self.constant(x) for x in inputs]
+    def _one(self, operator: str, *inputs: Any, **attributes: Any) -> str:
+        return self.several(1, operator, *inputs, **attributes)[0]
+
+    def several(
+        self, count: int, operator: str, *inputs: Any, own: bool = False, **attributes: Any
+    ) -> list[str]:
+        """Adds an operator; the names of so many outputs."""
+        names = [f"{len(self._nodes)}.{i}" for i in range(count)]
+        given = [self._name(x) for x in inputs]
         domain = OWN if own else ""
         self._nodes.append(helper.make_node(operator, given, names, domain=domain, **attributes))
-        return names[0] if outputs == 1 else names
+        return names
 
-    def constant(self, value: Any) -> str:
-        """A number or an array; integers are 64 bit and others 32 bit, unless they are arrays."""
-        array = value if isinstance(value, np.ndarray) else np.array(value)
-        if array is not value:
+    def _name(self, x: Any) -> str:
+        """Of an input; integers are 64 bit and others 32 bit, unless they are arrays."""
+        if isinstance(x, str):
+            if x in self.shapes and x not in self._initializers:
+                tensor = TensorProto(name=x, dims=self.shapes[x], data_type=TensorProto.FLOAT)
+                tensor.data_location = TensorProto.EXTERNAL
+                tensor.external_data.add(key="location", value="weights")  # ONNX wants some file
+                self._initializers[x] = tensor
+            return x
+        array = np.array(x, order="C")
+        if not isinstance(x, np.ndarray):
             array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
         name = f"constant.{len(self._initializers)}"
-        self._initializers[name] = numpy_helper.from_array(array.copy(order="C"), name)
-        return name
-
-    def weight(self, name: str) -> str:
-        """A weight, by its name."""
-        if name not in self._initializers:
-            tensor = TensorProto(name=name, dims=self.shapes[name], data_type=TensorProto.FLOAT)
-            tensor.data_location = TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="weights")  # ONNX wants some file name
-            self._initializers[name] = tensor
+        self._initializers[name] = numpy_helper.from_array(array, name)
         return name
 
     def input(self, name: str, kind: Any, *shape: int | str) -> str:
@@ -75,20 +79,17 @@ class Graph:
 
     def linear(self, x: str, *names: str, precision: str = "fp32") -> str:
         """A linear layer [..., in] to [..., out]; of several, all that read the same x as one."""
-        rows = [self.weight(f"{name}.weight") for name in names]
-        weight = rows[0] if len(rows) == 1 else self.Concat(*rows, axis=0)
-        out, inside = (
-            sum(self.shapes[row][0] for row in rows),
-            int(np.prod(self.shapes[rows[0]][1:])),
-        )
+        weight, inside = self._joined(names, "weight"), self.shapes[f"{names[0]}.weight"][1]
         if precision == "int8" and inside % BLOCK == 0:
+            out = sum(self.shapes[f"{name}.weight"][0] for name in names)
             y = self._eight_bits(x, weight, out, inside)
         else:
             y = self.MatMul(x, self.Transpose(weight, perm=[1, 0]))
-        if f"{names[0]}.bias" not in self.shapes:
-            return str(y)
-        biases = [self.weight(f"{name}.bias") for name in names]
-        return str(self.Add(y, biases[0] if len(biases) == 1 else self.Concat(*biases, axis=0)))
+        return self.Add(y, self._joined(names, "bias")) if f"{names[0]}.bias" in self.shapes else y
+
+    def _joined(self, names: Sequence[str], kind: str) -> str:
+        each = [f"{name}.{kind}" for name in names]
+        return each[0] if len(each) == 1 else self.Concat(*each, axis=0)
 
     def _eight_bits(self, x: str, weight: str, out: int, inside: int) -> str:
         """A product with weights rounded to 8 bits, a scale for every block of a row.
@@ -99,7 +100,7 @@ class Graph:
         largest = self.ReduceMax(self.Abs(blocks), [2], keepdims=1)
         scale = self.Max(self.Div(largest, 127.0), 1e-12)
         levels = self.Add(self.Round(self.Div(blocks, scale)), 128.0)
-        found = self.MatMulNBits(
+        return self.MatMulNBits(
             x,
             self.Cast(levels, to=TensorProto.UINT8),
             self.Reshape(scale, [out, inside // BLOCK]),
@@ -110,20 +111,14 @@ class Graph:
             block_size=BLOCK,
             accuracy_level=4,
         )
-        return str(found)
 
     def layer_norm(self, x: str, name: str) -> str:
         """`nn.LayerNorm`."""
-        parts = (self.weight(f"{name}.{part}") for part in ("weight", "bias"))
-        return str(self.LayerNormalization(x, *parts, epsilon=1e-5))
-
-    def gelu(self, x: str, approximate: str = "none") -> str:
-        """`nn.GELU`."""
-        return str(self.Gelu(x, approximate=approximate))
+        return self.LayerNormalization(x, f"{name}.weight", f"{name}.bias", epsilon=1e-5)
 
     def silu(self, x: str) -> str:
         """`nn.SiLU`."""
-        return str(self.QuickGelu(x, own=True, alpha=1.0))
+        return self.QuickGelu(x, own=True, alpha=1.0)
 
     def save(self, path: Path, **outputs: str) -> list[str]:
         """Writes the graph with the outputs named; the names of its weights."""

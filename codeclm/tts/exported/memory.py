@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -14,19 +14,8 @@ Array = NDArray[Any]
 ROOM = 256  # steps a cache grows by
 
 
-class Run(Protocol):
-    """A graph: arrays in by name, arrays out by name."""
-
-    def __call__(self, **inputs: Array) -> dict[str, Array]: ...
-
-
 class Session:
-    """A graph with its weights.
-
-    Args:
-        path: of the graph.
-        weights: by name; those that the graph names are handed to it.
-        names: those.
+    """A graph, and those of the weights that it names.
 
     Raises:
         ValueError: the graph is damaged, or the weights are others.
@@ -73,6 +62,37 @@ class Cache:
     def length(self) -> int:
         """Steps of the longest row."""
         return max(self.lengths)
+
+    def copy(self) -> "Cache":
+        """An independent cache that goes on from here."""
+        return Cache(self.held.copy(), list(self.lengths))
+
+    def part(self, rows: Sequence[int]) -> "Cache":
+        """Some of the rows."""
+        if list(rows) == list(range(len(self.lengths))):
+            return self
+        held = np.take(self.held, list(rows), axis=1)
+        return Cache(held, [self.lengths[row] for row in rows])
+
+    def join(self, others: "Sequence[Cache]") -> "Cache":
+        """These rows and then those of others; alone they are not copied."""
+        if not others:
+            return self
+        caches = [self, *others]
+        room = _room(1 + max(cache.length for cache in caches))
+        each = [_grown(cache.held[:, :, :, : cache.length], room) for cache in caches]
+        return Cache(np.concatenate(each, 1), [n for cache in caches for n in cache.lengths])
+
+
+def _room(steps: int) -> int:
+    """That of a cache which is to hold so many."""
+    return -(-steps // ROOM) * ROOM
+
+
+def _grown(held: Array, room: int) -> Array:
+    grown = np.zeros((*held.shape[:3], room, held.shape[4]), np.float32)
+    grown[:, :, :, : held.shape[3]] = held
+    return grown
 
 
 class _Bound:
@@ -122,9 +142,9 @@ class Memory:
     def __init__(self, shape: Mapping[str, Any]) -> None:
         self.layers, self.heads, self.size = shape["depth"], shape["heads"], shape["size"]
         self.turns = np.array(shape["turns"], np.float32)
-        self._room(ROOM)
+        self._turn(ROOM)
 
-    def _room(self, room: int) -> None:
+    def _turn(self, room: int) -> None:
         angle = np.arange(room, dtype=np.float32)[:, None] * self.turns
         self.cos, self.sin = np.cos(angle), np.sin(angle)
 
@@ -133,43 +153,16 @@ class Memory:
         shape = (2 * self.layers, rows, self.heads, 0, self.size)
         return Cache(np.zeros(shape, np.float32), [0] * rows)
 
-    def copy(self, cache: Cache) -> Cache:
-        """An independent cache that goes on from here."""
-        return Cache(cache.held.copy(), list(cache.lengths))
-
-    def part(self, cache: Cache, rows: Sequence[int]) -> Cache:
-        """Some of the rows."""
-        if list(rows) == list(range(len(cache.lengths))):
-            return cache
-        lengths = [cache.lengths[row] for row in rows]
-        return Cache(np.take(cache.held, list(rows), axis=1), lengths)
-
-    def join(self, caches: Sequence[Cache]) -> Cache:
-        """All rows of several caches, one after another; one alone is not copied."""
-        if len(caches) == 1:
-            return caches[0]
-        lengths = [length for cache in caches for length in cache.lengths]
-        room = -(-(max(lengths) + 1) // ROOM) * ROOM
-        shape = (2 * self.layers, len(lengths), self.heads, room, self.size)
-        joined = np.zeros(shape, np.float32)
-        first = 0
-        for cache in caches:
-            rows = slice(first, first := first + len(cache.lengths))
-            joined[:, rows, :, : cache.length] = cache.held[:, :, :, : cache.length]
-        return Cache(joined, lengths)
-
     def step(
         self, session: Session, inputs: dict[str, Array], cache: Cache, steps: int
     ) -> dict[str, Array]:
         """Runs a session that remembers, by so many steps, and adds them to the cache."""
         total, room = cache.length + steps, cache.held.shape[3]
         if total > room:
-            room = -(-total // ROOM) * ROOM
-            held = np.zeros((*cache.held.shape[:3], room, self.size), np.float32)
-            held[:, :, :, : cache.held.shape[3]] = cache.held
-            cache.held, cache.bound = held, None
+            room = _room(total)
+            cache.held, cache.bound = _grown(cache.held, room), None
         if room > len(self.cos):
-            self._room(2 * room)
+            self._turn(2 * room)
         lengths = np.array(cache.lengths, np.int32) + np.int32(steps - 1)
         given = inputs | {"lengths": lengths, "total": np.array([total], np.int32)}
         if cache.bound is None or not cache.bound.fits(given):

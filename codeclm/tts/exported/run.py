@@ -6,8 +6,8 @@ A model folder with a folder `onnx` in it is loaded here where `onnxruntime` is 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from codeclm.codecs.base import EMPTY, END, CodecSpec
 from codeclm.data_prep.text import load_tokenizer
-from codeclm.tts.exported.draw import Draw, cost, make_head, scores_of
+from codeclm.tts.draw import Draw
+from codeclm.tts.exported.draw import OnnxHead
 from codeclm.tts.exported.memory import Cache, Memory, Session
 from codeclm.tts.exported.sound import OnnxSound
-from codeclm.tts.follow import follow, sounding
 from codeclm.tts.generate import TTS
 from codeclm.tts.grid import Grid
-from codeclm.tts.past import Past
-from codeclm.tts.sampling import Sampling
+from codeclm.tts.runtime import Network, State
 from codeclm.tts.voice import stock_voices
 
 Array = NDArray[Any]
@@ -31,22 +30,8 @@ Array = NDArray[Any]
 GRAPHS, FACTS = "onnx", "graphs.json"
 
 
-@dataclass
-class State:
-    """Of one step: the backbone's states [R, D], those of the frames so far, and their chances."""
-
-    step: Array
-    chance: Array | None
-    frames: list[Array] = field(default_factory=list)
-
-    @property
-    def hidden(self) -> Array:
-        """What the head draws from, [R, P * D]."""
-        return self.frames[0] if len(self.frames) == 1 else np.concatenate(self.frames, axis=-1)
-
-
-class OnnxNetwork:
-    """`engine.Network` over graphs.
+class OnnxNetwork(Network):
+    """A model over graphs.
 
     Args:
         facts: that were written with them.
@@ -57,142 +42,37 @@ class OnnxNetwork:
     def __init__(
         self, facts: Mapping[str, Any], graphs: Mapping[str, Session], weights: Mapping[str, Array]
     ) -> None:
-        self.grid = Grid.from_dict(facts["grid"])
+        self.xp, self.grid = np, Grid.from_dict(facts["grid"])
         self.drawn, self.rate, self.streamed = facts["drawn"], facts["rate"], facts["streamed"]
-        self.latents = facts["latents"]
-        self.marks = (float("nan"), float("nan")) if self.latents else (EMPTY, END)
-        self.guides = facts["head"]["kind"] == "flow"
+        self.marks = (math.nan, math.nan) if facts["latents"] else (EMPTY, END)
         self.graphs, self.memory = graphs, Memory(facts["shape"])
+        self.head = OnnxHead(facts["head"], graphs, weights)
+        self.guides = self.head.kind == "flow"
         self.ages, self.silent = weights["ages.weight"], weights["silent"]
-        self.facts = dict(facts["head"])
-        if self.guides:
-            self.facts["unknown"] = weights["head.unknown"]
-        inner = Memory(self.facts["shape"]) if self.facts["kind"] == "depth" else None
-        self.head = make_head(self.facts, graphs["head"], graphs.get("inner"), inner)
 
-    def text(self, ids: Sequence[int]) -> Array:
-        """The vectors of a sentence, [L, D]."""
-        found: Array = self.graphs["text"](ids=np.array([ids], np.int64))["text"][0]
-        return found
-
-    def twice(self, how: Sequence[Sampling]) -> bool:
-        return how[0].guidance != 1.0 and not self.guides
+    def text(self, ids: Sequence[int]) -> Any:
+        return self.graphs["text"](ids=np.array([ids], np.int64))["text"][0]
 
     def start(self) -> Cache:
         return self.memory.start()
 
-    def copy(self, cache: Cache) -> Cache:
-        return self.memory.copy(cache)
-
-    def join(self, caches: Sequence[Cache]) -> Cache:
-        return self.memory.join(caches)
-
-    def part(self, cache: Cache, rows: Sequence[int]) -> Cache:
-        return self.memory.part(cache, rows)
-
-    def hear(self, tokens: Array, cache: Cache, ids: Sequence[int] = ()) -> None:
-        slots = self.pack(tokens)
-        token = np.full(len(slots), -1)
-        age, text = np.zeros_like(token), self.silent[None]
-        if ids and not self.streamed:
-            self.read(self.text(ids), cache)
-        elif ids and self.grid.patch == 1:
-            text = self.text(ids)
-            frames = np.arange(len(slots)) // self.grid.period
-            token, age = sounding(follow(self, ids, tokens), frames)
-        before = np.full_like(slots, self.marks[0])
-        before[1:] = slots[:-1]
-        heard = self._heard([text] * len(slots), token, age)
-        self._run(before[None], np.arange(len(slots))[None], heard[None], cache)
-
-    def read(self, text: Array, cache: Cache) -> None:
-        nothing = np.zeros(
-            (1, len(text), self.grid.slots), np.float32 if self.latents else np.int64
-        )
-        self._run(nothing, np.full((1, len(text)), -1), (text + self.ages[0])[None], cache)
-
-    def step(
-        self,
-        slots: Array,
-        number: Array,
-        texts: Sequence[Array],
-        token: Array,
-        age: Array,
-        cache: Cache,
-    ) -> State:
-        heard = self._heard(texts, token, age)[:, None]
-        found = self._run(slots[:, None], number[:, None], heard, cache)
+    def run(self, slots: Array, number: Array, heard: Array, cache: Cache) -> State:
+        given = {"slots": slots, "number": number, "text": heard}
+        found = self.memory.step(self.graphs["step"], given, cache, slots.shape[1])
         return State(found["state"], found.get("chance"))
 
-    def advance(
-        self, state: State, inside: int, texts: Sequence[Array], token: Array, age: Array
-    ) -> Array:
-        if state.chance is not None:
-            state.frames.append(state.step)
-            return state.chance
-        heard = self._heard(texts, token, age)
-        found = self.graphs["frame"](state=state.step, text=heard, inside=np.array(inside))
-        state.frames.append(found["frame"])
-        return found["chance"]
+    def frame(self, state: Array, inside: int, heard: Array) -> tuple[Array, Array]:
+        found = self.graphs["frame"](state=state, text=heard, inside=np.array(inside))
+        return found["frame"], found["chance"]
 
-    def draw(
-        self,
-        state: State,
-        rows: Sequence[int],
-        marks: Sequence[float],
-        streams: Sequence[int],
-        how: Sequence[Sampling],
-        pasts: Sequence[Past],
-    ) -> Array:
-        hidden = state.hidden
-        if list(rows) != list(range(len(hidden))):
-            hidden = hidden[list(rows)]
-        kind = np.float32 if self.latents else np.int64
-        slots = np.broadcast_to(np.array(marks, kind), (len(rows), len(marks)))
-        return self.head(hidden, slots, streams, Draw(how, pasts))
-
-    def states(self, state: State, rows: Sequence[int]) -> Array:
-        return state.hidden[list(rows)]
-
-    def finish(
-        self, states: Sequence[Array], slots: Array, how: Sequence[Sampling], past: Past
-    ) -> Array:
-        raise NotImplementedError("a model whose steps leave something open is not exported")
-
-    def pack(self, tokens: Array) -> Array:
-        """The steps [S, C] of a token matrix [K, T]."""
-        count = tokens.shape[1]
-        cells = [self.grid.cells(step) for step in range(self.grid.steps(count))]
-        streams, frames = (np.array([cell[i] for cell in cells]) for i in (0, 1))
-        slots = tokens[streams, frames.clip(0, count - 1)]
-        slots = np.where(frames < 0, tokens.dtype.type(self.marks[0]), slots)
-        found: Array = np.where(frames >= count, tokens.dtype.type(self.marks[1]), slots)
-        return found
+    def sample(self, hidden: Array, slots: Array, streams: Sequence[int], draw: Draw) -> Array:
+        return self.head.sample(hidden, slots, streams, draw)
 
     def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
-        """Nats [R] that one and the same step [C] costs after each row of a state."""
-        if self.facts["kind"] != "linear":
-            raise ValueError(
-                f"an exported head `{self.facts['kind']}` cannot follow the transcript of a voice: "
-                "make the voice without one"
-            )
-        scores = scores_of(self.facts, self.graphs["head"], state.hidden, streams)
-        said = np.broadcast_to(slots, scores.shape[:2])
-        nats: Array = cost(scores, said, self.facts["digits"]).sum(1)
-        return nats
+        return self.head.surprise(self.states(state), slots, streams)
 
-    def _run(self, slots: Array, number: Array, text: Array, cache: Cache) -> dict[str, Array]:
-        given = {"slots": slots, "number": number, "text": text}
-        return self.memory.step(self.graphs["step"], given, cache, slots.shape[1])
-
-    def _heard(self, texts: Sequence[Array], token: Array, age: Array) -> Array:
-        """What the text adds to each row, [R, D]."""
-        last = len(self.ages) - 1
-        each = [
-            text[now] + self.ages[min(since, last)] if now >= 0 else self.silent
-            for text, now, since in zip(texts, token.tolist(), age.tolist(), strict=True)
-        ]
-        return np.stack(each)
+    def finish(self, *_: Any) -> Array:
+        raise NotImplementedError("a model whose steps leave something open is not exported")
 
 
 def load(folder: Path) -> TTS:

@@ -6,16 +6,15 @@ running phase, the pulses, the noise, the inverse FFT.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.codecs.base import CodecSpec
-from codeclm.tts.exported.memory import Run
+from codeclm.tts.exported.memory import Session
 
 if TYPE_CHECKING:
     from codeclm.codecs import Codec
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(NamedTuple):
     """Where a stream stands; see `codecs.house.vocoder.VocoderState`."""
 
     pasts: dict[str, Array]
@@ -50,7 +48,7 @@ class OnnxSound:
         self,
         spec: CodecSpec,
         facts: Mapping[str, Any],
-        run: Run,
+        run: Session,
         noise: Array,
         scale: Mapping[str, list[float]] | None,
         folder: Path,
@@ -61,10 +59,10 @@ class OnnxSound:
         self.step = spec.hop // facts["stride"]  # samples a mel frame
         self.window = facts["window"]
         self.lowest, self.highest = facts["pitches"]
-        self.hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)).astype(
-            np.float32
-        )
-        self.noise = noise
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)
+        self.hann = hann.astype(np.float32)
+        # [mel frames, window]; they are used in turn.
+        self.hiss = np.lib.stride_tricks.sliding_window_view(noise, self.window)[:: self.step]
         self.scale = None
         if scale:
             self.scale = [np.array(scale[k], np.float32)[:, None] for k in ("mean", "deviation")]
@@ -88,10 +86,8 @@ class OnnxSound:
             return np.zeros(0, np.float32), state
         tokens = frames * self.scale[1] + self.scale[0] if self.scale else frames
         if state is None:
-            pasts = {
-                f"past.{i}": np.zeros((self.before, width), np.float32)
-                for i, width in enumerate(self.widths)
-            }
+            each = [np.zeros((self.before, width), np.float32) for width in self.widths]
+            pasts = {f"past.{i}": past for i, past in enumerate(each)}
             state = Heard(pasts, 0.0, 0.0, 0, np.zeros(self.window - self.step, np.float32))
         found = self.run(tokens=tokens, **state.pasts)
         pasts = {name: found[f"{name}.after"] for name in state.pasts}
@@ -126,23 +122,18 @@ class OnnxSound:
         """Windowed sound [M, window] of filters [M, 3 * bins] on pulses and noise."""
         voiced, noisy, turn = np.split(filters, 3, axis=1)
         pulses = np.fft.rfft(self._pulses(hertz, turns.astype(np.float32)) * self.hann)
-        numbers = np.arange(done, done + len(hertz)) % (len(self.noise) // self.step - 3)
-        hiss = np.lib.stride_tricks.sliding_window_view(self.noise, self.window)[
-            numbers * self.step
-        ]
+        hiss = self.hiss[np.arange(done, done + len(hertz)) % len(self.hiss)]
         strength = np.exp(np.minimum(voiced, 6.0)) * (np.cos(turn) + 1j * np.sin(turn))
-        spectrum = strength * pulses + np.exp(np.minimum(noisy, 6.0)) * np.fft.rfft(
-            hiss * self.hann
-        )
+        noise = np.exp(np.minimum(noisy, 6.0)) * np.fft.rfft(hiss * self.hann)
+        spectrum = strength * pulses + noise
         found: Array = np.fft.irfft(spectrum, self.window).astype(np.float32) * self.hann
         return found
 
     def _pulses(self, hertz: Array, phase: Array) -> Array:
         """`pulse_frames`: [M] each to [M, window]."""
         hertz, phase = hertz[:, None], phase[:, None]
-        time = (np.arange(self.window, dtype=np.float32) - self.window // 2) / np.float32(
-            self.sample_rate
-        )
+        time = np.arange(self.window, dtype=np.float32) - self.window // 2
+        time /= np.float32(self.sample_rate)
         half = np.float32(np.pi) * ((phase + hertz * time) % 1.0)
         harmonics = np.floor(self.sample_rate / 2 / hertz)
         below = np.sin(half)

@@ -6,6 +6,7 @@ its voices: it needs nothing else, and torch can load it too.
 """
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -19,15 +20,13 @@ import numpy as np
 from codeclm import checkpoint
 from codeclm.codecs import CodecSpec, codec_folder, codec_of
 from codeclm.codecs.house.codec import HouseCodec
-from codeclm.codecs.house.features import HIGHEST, LOWEST, WINDOW
-from codeclm.codecs.house.vocoder import Vocoder
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.backbone import Shape
 from codeclm.tts.exported import codec as codecs
 from codeclm.tts.exported import decoder, heads, parts
-from codeclm.tts.exported.graph import Graph
+from codeclm.tts.exported.graph import Graph, Shapes
 from codeclm.tts.exported.run import FACTS, GRAPHS, config_mark
-from codeclm.tts.model import ModelConfig, SpeechLM, TextEncoder
+from codeclm.tts.model import ModelConfig, SpeechLM
 
 PRECISIONS = ("fp32", "int8")
 
@@ -69,10 +68,9 @@ def export(
         graphs = fresh / GRAPHS if out else fresh
         graphs.mkdir(exist_ok=True)
         shapes = {key: tuple(tensor.shape) for key, tensor in saved.tensors.items()}
-        facts = write_network(
-            graphs, model, shapes, spec.frame_rate, saved.meta.get("llm"), precision
-        )
-        sound = write_sound(graphs, speaks)
+        llm = saved.meta.get("llm")
+        facts = write_network(graphs, model, shapes, spec.frame_rate, llm, precision)
+        sound = codecs.write(graphs, speaks)
         facts["graphs"] |= sound.pop("graphs")
         facts |= {"sound": sound, "precision": precision, "config": config_mark(saved.folder)}
         facts["codec"] = "codec" if out else os.path.relpath(lies, place)
@@ -85,88 +83,63 @@ def export(
 def write_network(
     folder: Path,
     model: SpeechLM,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Shapes,
     rate: float,
     llm: Mapping[str, Any] | None = None,
     precision: str = "fp32",
 ) -> dict[str, Any]:
-    """Writes the graphs of a model; what `run.OnnxNetwork` needs to know.
+    """Writes the graphs of a model built with `trains=False`; what `run.OnnxNetwork` needs to know.
 
-    Args:
-        folder: for the graphs.
-        model: built with `trains=False`.
-        shapes: of its weights.
-        rate: frames a second.
-        llm: the config of a pretrained LLM, if that is what it was made from.
-        precision: of the matrices of the backbone.
+    Other arguments are the shapes of its weights, frames a second, the config of a pretrained LLM
+    if that is what it was made from, and the precision of the backbone's matrices.
     """
     shape = Shape.of_sizes(model.config) if llm is None else Shape.of_llm(llm)
     if shape is None:
         raise ValueError(f"the backbone {llm and llm['model_type']} cannot be exported")
     decoder.check(shape)
     layout, width = model.layout, model.config.width
-    names: dict[str, list[str]] = {}  # of the weights of each graph
-    latents = layout.before != layout.before  # NaN
-    facts = {"head": heads.write(folder, model, shapes, names)}
+    latents = math.isnan(layout.before)
+    head, made = heads.make(model, shapes)
 
     graph = Graph(shapes)
     ids = graph.input("ids", np.int64, 1, "tokens")
-    read = parts.text if isinstance(model.text, TextEncoder) else parts.words
-    names["text"] = graph.save(folder / "text.onnx", text=read(graph, ids, model))
+    made["text"] = graph, {"text": parts.text(graph, ids, model)}
 
     graph = Graph(shapes)
     slots = graph.input("slots", np.float32 if latents else np.int64, "rows", "steps", layout.slots)
     number = graph.input("number", np.int64, "rows", "steps")
     heard = graph.input("text", np.float32, "rows", "steps", width)
     x = graph.Add(parts.said(graph, slots, number, model), heard)
-    memory = decoder.caches(graph, shape)
-    states, after = decoder.decoder(graph, x, shape, memory, "backbone.", precision)
-    state = graph.Gather(states, -1, axis=1)
-    found = {"state": state}
-    if model.within is None:
-        found["chance"] = _chance(graph, state)
-    names["step"] = graph.save(folder / "step.onnx", **found, **after)
+    state, after = decoder.decoder(graph, x, shape, "backbone.", precision)
+    chance = {"chance": _chance(graph, state)} if model.within is None else {}
+    made["step"] = graph, {"state": state, **chance, **after}
 
     if model.within is not None:
         graph = Graph(shapes)
         state = graph.input("state", np.float32, "rows", width)
-        heard, inside = (
-            graph.input("text", np.float32, "rows", width),
-            graph.input("inside", np.int64),
-        )
+        heard = graph.input("text", np.float32, "rows", width)
+        inside = graph.input("inside", np.int64)
         mixed = graph.Add(graph.linear(state, "within.step"), graph.linear(heard, "within.text"))
-        mixed = graph.Add(mixed, graph.Gather(graph.weight("within.place"), inside))
-        frame = graph.Add(state, graph.linear(graph.gelu(mixed), "within.leave"))
-        names["frame"] = graph.save(
-            folder / "frame.onnx", frame=frame, chance=_chance(graph, frame)
-        )
-    return facts | {
+        mixed = graph.Gelu(graph.Add(mixed, graph.Gather("within.place", inside)))
+        frame = graph.Add(state, graph.linear(mixed, "within.leave"))
+        made["frame"] = graph, {"frame": frame, "chance": _chance(graph, frame)}
+    return {
+        "head": head,
         "grid": layout.grid.to_dict(),
         "drawn": layout.drawn,
         "latents": latents,
         "rate": rate,
         "streamed": model.config.text == "stream",
         "shape": decoder.facts(shape),
-        "graphs": names,
+        "graphs": {
+            name: graph.save(folder / f"{name}.onnx", **outputs)
+            for name, (graph, outputs) in made.items()
+        },
     }
 
 
 def _chance(graph: Graph, state: str) -> str:
-    return str(graph.Sigmoid(graph.Squeeze(graph.linear(state, "advance"), [1])))
-
-
-def write_sound(folder: Path, codec: HouseCodec) -> dict[str, Any]:
-    """Writes the graph of a codec and its noise; what `sound.OnnxSound` needs to know."""
-    networks = {codecs.CODEC: codec.autoencoder, codecs.VOCODER: codec.vocoder}
-    shapes = {
-        prefix + name: tuple(tensor.shape)
-        for prefix, network in networks.items()
-        for name, tensor in network.state_dict().items()
-    }
-    vocoder: Vocoder = codec.vocoder
-    np.save(folder / "noise.npy", vocoder.noise.numpy().astype(np.float16))
-    facts, names = codecs.write(folder / "sound.onnx", codec, shapes)
-    return facts | {"window": WINDOW, "pitches": (LOWEST, HIGHEST), "graphs": {"sound": names}}
+    return graph.Sigmoid(graph.Squeeze(graph.linear(state, "advance"), [1]))
 
 
 @contextmanager

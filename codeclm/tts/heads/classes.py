@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeclm.codecs.base import Stream
-from codeclm.codecs.levels import code_to_levels, levels_to_code
-from codeclm.tts.draw import Draw
+from codeclm.codecs.levels import code_to_levels
 
 
 class Classes(nn.Module):
@@ -69,22 +68,3 @@ class Classes(nn.Module):
         index = code_to_levels(codes, self.digits).masked_fill((codes < 0)[..., None], -100)
         nats = F.cross_entropy(logits.flatten(0, -2), index.flatten(), reduction="none")
         return nats.view(index.shape).sum(-1)
-
-    def draw(self, logits: Tensor, draw: Draw, stream: int | None = None) -> Tensor:
-        """Draws codes [B, K] from scores [B, K, n, L], or [B] from those of one stream.
-
-        Args:
-            logits: of the next codes.
-            draw: how.
-            stream: the number, for `draw`, of the stream that [B, n, L] scores are of.
-        """
-        if stream is None:
-            if draw.alike:
-                return levels_to_code(draw.classes(logits), self.digits)
-            each = [self.draw(logits[:, k], draw, k) for k in range(self.streams)]
-            return torch.stack(each, dim=-1)
-        codes = levels_to_code(draw.classes(logits, stream), self.digits)
-        again = draw.repeated(codes, stream)
-        if again.any():
-            codes = torch.where(again, levels_to_code(draw.anew(logits), self.digits), codes)
-        return codes

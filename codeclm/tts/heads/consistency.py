@@ -12,8 +12,6 @@ d X / d t = v(X, t, t), and that is what it is told (Lagrangian self-distillatio
 2024).
 """
 
-import math
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.draw import Draw
+from codeclm.tts.draw import Draw, along_map
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.local import Time
 
@@ -100,16 +98,12 @@ class ConsistencyHead(Head):
         return weighed
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
-        how = draw.each[0]
-        if draw.guided:
-            spoken, silent = hidden.chunk(2)
-            hidden = silent + how.guidance * (spoken - silent)
-        x = how.noise * math.sqrt(how.temperature) * draw.normal((len(hidden), slots.shape[1]))
-        times = how.times(self.steps)
-        for s, t in pairwise(times):
-            here, there = (x.new_full((len(x),), time) for time in (s, t))
-            x = x + (t - s) * self.velocity(x, here, there, hidden)
-        return x.repeat(2, 1) if draw.guided else x
+        def velocity(x: Tensor, s: float, t: float, hidden: Tensor) -> Tensor:
+            since, until = (x.new_full((len(x),), time) for time in (s, t))
+            v: Tensor = self.velocity(x, since, until, hidden)
+            return v
+
+        return along_map(draw, hidden, slots.shape[1], self.steps, velocity)
 
 
 class Velocity(nn.Module):

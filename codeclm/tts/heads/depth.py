@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Decoder, Sizes, llama
-from codeclm.tts.draw import Draw
+from codeclm.tts.draw import Draw, in_order
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
 
@@ -54,7 +54,7 @@ class DepthHead(Head):
         count = max(1, round(self.share * len(hidden))) if self.training else len(hidden)
         some = torch.randperm(len(hidden), device=hidden.device)[:count].sort().values
         states = self.states(hidden[some], slots[some])
-        nats = [self.rest.nats(states[:, k], slots[some, k + 1], k) for k in range(states.shape[1])]
+        nats = [self.rest.nats(x, slots[some, k + 1], k) for k, x in enumerate(states.unbind(1))]
         rest = first.new_zeros(len(hidden), len(nats))
         rest[some] = torch.stack(nats, dim=-1) * (len(hidden) / count)
         return torch.cat([first[:, None], rest], dim=-1)
@@ -71,14 +71,14 @@ class DepthHead(Head):
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
         assert self.decoder is not None
-        first = self.first.draw(self.first.logits(hidden, 0), draw, 0)
-        drawn = [torch.where(slots[:, 0] < 0, slots[:, 0], first)]
-        cache = self.decoder.start(len(hidden))
-        x = torch.stack([self.project(hidden), self.read.each(drawn[0], 0)], dim=1)
-        for k in range(1, slots.shape[1]):
-            state = self.decoder(x, cache)[:, -1]
-            code = self.rest.draw(self.rest.logits(state, k - 1), draw, k)
-            drawn.append(torch.where(slots[:, k] < 0, slots[:, k], code))
-            if k + 1 < slots.shape[1]:
-                x = self.read.each(drawn[k], k)[:, None]
-        return torch.stack(drawn, dim=-1)
+        decoder, cache = self.decoder, self.decoder.start(len(hidden))
+
+        def scores(k: int, code: Tensor) -> Tensor:
+            if k == 0:
+                return self.first.logits(hidden, 0)
+            x = self.read.each(code, k - 1)[:, None]
+            if k == 1:
+                x = torch.cat([self.project(hidden)[:, None], x], dim=1)
+            return self.rest.logits(decoder(x, cache)[:, -1], k - 1)
+
+        return in_order(draw, slots, scores, self.first.digits)

@@ -7,14 +7,13 @@ x_t = (1 - t) noise + t data. In training a state is dropped now and then, so th
 text and voice can be held against that without (LM guidance), and the backbone runs once for both.
 """
 
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.draw import Draw
+from codeclm.tts.draw import Draw, along_flow
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.local import Time, encoder
 
@@ -50,16 +49,9 @@ class FlowHead(Head):
         nn.init.zeros_(self.leave.weight)
 
     def velocity(self, x: Tensor, t: Tensor, states: Tensor, past: Tensor) -> Tensor:
-        """Where noisy latents should go.
+        """Where noisy latents x should go, [N, P, dims] both, at times [N] from 0 (noise) to 1.
 
-        Args:
-            x: [N, P, dims].
-            t: [N], 0 for noise and 1 for data.
-            states: [N, P, d].
-            past: [N, history * P, d].
-
-        Returns:
-            [N, P, dims].
+        They see states [N, P, d] and the past [N, history * P, d].
         """
         now = self.noisy(x) + states + self.time(t)[:, None]
         seen = self.body(torch.cat([past, now], dim=1) + self.places)
@@ -92,31 +84,15 @@ class FlowHead(Head):
         return torch.cat(before, dim=1) if before else read[:, :0]
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
-        how = draw.each[0]
         states = self.state(hidden.view(len(hidden), self.shape[0], -1))
         before = [self.clean(slots.view(-1, *self.shape)) for slots in draw.last(self.history)]
         missing = (self.history - len(before)) * self.shape[0]
         past = torch.cat([states.new_zeros(len(states), missing, states.shape[-1]), *before], 1)
+        past = draw.twice(past)
         if draw.guided:
             states = torch.cat([states, self.unknown.expand_as(states)])
-            past = past.repeat(2, 1, 1)
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            if not draw.guided:
-                return self.velocity(x, x.new_full((len(x),), t), states, past)
-            both = x.repeat(2, 1, 1)
-            v = self.velocity(both, x.new_full((len(both),), t), states, past)
-            with_text, without = v.chunk(2)
-            return without + how.guidance * (with_text - without)
+            return self.velocity(x, x.new_full((len(x),), t), states, past)
 
-        noise = how.noise * draw.normal((len(hidden), *self.shape))
-        x, start = noise, 0.0
-        if how.temperature < 1:
-            x = torch.zeros_like(noise)
-            if how.temperature > 0:
-                start = 1 - how.temperature
-                x = torch.lerp(noise, velocity(x, 0.0), start)
-        times = [start + (1 - start) * time for time in how.times(self.steps)]
-        for t, following in pairwise(times):
-            x = x + (following - t) * velocity(x, t)
-        return x.flatten(1)
+        return along_flow(draw, (len(hidden), *self.shape), self.steps, velocity)

@@ -29,9 +29,6 @@ class LinearHead(Head):
         return nats
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
-        if slots.shape[1] == self.classes.streams:
-            drawn = self.classes.draw(self.classes.logits(hidden), draw)
-        else:
-            stream = int(streams[0])
-            drawn = self.classes.draw(self.classes.logits(hidden, stream), draw, stream)[:, None]
-        return torch.where(slots < 0, slots, drawn)
+        stream = None if slots.shape[1] == self.classes.streams else int(streams[0])
+        codes = draw.codes(self.classes.logits(hidden, stream), self.classes.digits, stream)
+        return torch.where(slots < 0, slots, codes.view_as(slots))

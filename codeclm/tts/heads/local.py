@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from codeclm.tts.backbone import Sizes
 
+WAVES, FASTEST = 32, 32.0  # of a clock; radians
+
 
 def encoder(sizes: Sizes) -> nn.TransformerEncoder:
     """A pre-norm transformer encoder over [B, S, D] of the given sizes, without positions."""
@@ -25,12 +27,12 @@ def encoder(sizes: Sizes) -> nn.TransformerEncoder:
 class Time(nn.Module):
     """Times [N] from 0 to 1 to vectors [N, D]; smooth, so that it may be differentiated by time."""
 
-    def __init__(self, width: int, waves: int = 32, fastest: float = 32.0) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        turns = torch.logspace(0, 1, waves, base=fastest)
-        self.register_buffer("turns", turns, persistent=False)  # radians
+        turns = torch.logspace(0, 1, WAVES, base=FASTEST)
+        self.register_buffer("turns", turns, persistent=False)
         self.turns: Tensor
-        self.mix = nn.Sequential(nn.Linear(2 * waves, width), nn.SiLU(), nn.Linear(width, width))
+        self.mix = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
         angle = t[:, None] * self.turns

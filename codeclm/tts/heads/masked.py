@@ -7,7 +7,7 @@ a random order of uncovering (Hoogeboom et al. 2022), so that its bits can stand
 other heads.
 """
 
-import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from codeclm.codecs.base import Stream
 from codeclm.codecs.embedding import CodeEmbedding
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.draw import Draw
+from codeclm.tts.draw import Draw, in_rounds
 from codeclm.tts.heads.base import Head
 from codeclm.tts.heads.classes import Classes
 from codeclm.tts.heads.local import encoder
@@ -67,21 +67,5 @@ class MaskedHead(Head):
         return nats * covered * count / hide
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
-        known = slots
-        covered = slots >= 0
-        total = int(covered[0].sum())  # rows of a batch are at the same step
-        for number in range(1, self.rounds + 1):
-            logits = self.logits(hidden, known, covered)
-            guess = self.classes.draw(logits, draw)
-            left = math.floor(total * math.cos(math.pi / 2 * number / self.rounds) + 1e-6)
-            open_now = int(covered[0].sum()) - left
-            if open_now <= 0:
-                continue
-            sure = -self.classes.cost(logits, guess)
-            if draw.guided:
-                sure = sure.chunk(2)[0].repeat(2, 1)
-            best = sure.masked_fill(~covered, -math.inf).topk(open_now).indices
-            chosen = torch.zeros_like(covered).scatter(1, best, True)
-            known = torch.where(chosen, guess, known)
-            covered = covered & ~chosen
-        return known
+        scores = partial(self.logits, hidden)
+        return in_rounds(draw, slots, self.rounds, scores, self.classes.cost, self.classes.digits)

@@ -26,12 +26,7 @@ class StagesHead(Head):
     joint = True
 
     def __init__(
-        self,
-        streams: tuple[Stream, ...],
-        width: int,
-        levels: bool,
-        points: bool,
-        sizes: Sizes,
+        self, streams: tuple[Stream, ...], width: int, levels: bool, points: bool, sizes: Sizes
     ) -> None:
         super().__init__()
         if len(streams) < 2:
@@ -45,13 +40,9 @@ class StagesHead(Head):
         self.body = encoder(sizes)
 
     def states(self, hidden: Tensor, slots: Tensor, number: int, real: Tensor) -> Tensor:
-        """States [B, T, d] of pass `number`, which may see the slots before that one.
+        """States [B, T, d] of pass `number`, 1 to K - 1, which sees the slots before that one.
 
-        Args:
-            hidden: [B, T, D].
-            slots: [B, T, K].
-            number: 1 to K - 1.
-            real: [B, T], False for padding.
+        `hidden` is [B, T, D], `slots` [B, T, K], and `real` [B, T] False for padding.
         """
         place = torch.arange(slots.shape[2], device=slots.device)
         seen = slots.masked_fill(place >= number, EMPTY)
@@ -79,7 +70,7 @@ class StagesHead(Head):
 
     def sample(self, hidden: Tensor, slots: Tensor, streams: Tensor, draw: Draw) -> Tensor:
         later = torch.full_like(slots[:, 1:], EMPTY)
-        first = self.first.draw(self.first.logits(hidden, 0), draw, 0)
+        first = draw.codes(self.first.logits(hidden, 0), self.first.digits, 0)
         return torch.cat([first[:, None], later], dim=1)
 
     def finish(self, hidden: Tensor, slots: Tensor, draw: Draw) -> Tensor:
@@ -87,5 +78,6 @@ class StagesHead(Head):
         everything = torch.ones_like(slots[..., 0], dtype=torch.bool)
         for number in range(1, slots.shape[2]):
             states = self.states(hidden, slots, number, everything)
-            slots[..., number] = self.rest.draw(self.rest.logits(states, number - 1), draw, number)
+            scores = self.rest.logits(states, number - 1)
+            slots[..., number] = draw.codes(scores, self.rest.digits, number)
         return slots
