@@ -1,6 +1,9 @@
 """What the tests share: real clips, and tiny models that went through the real commands."""
 
+import os
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no test needs a network
 
 import pytest
 import torch

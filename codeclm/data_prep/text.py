@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from codeclm import checkpoint
 from codeclm.data_prep.verbalize import verbalize
 
 PAD, SIL = "<pad>", "<sil>"
@@ -266,21 +267,13 @@ class Pretrained(Tokenizer):
         Raises:
             ValueError: there is no such model, or it has no `tokenizer.json`.
         """
-        path, reason = Path(model) / "tokenizer.json", "no tokenizer.json in this folder"
-        if not Path(model).is_dir():
-            from huggingface_hub import hf_hub_download
-            from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-            repo, _, revision = model.partition("@")
-            try:
-                path = Path(hf_hub_download(repo, path.name, revision=revision or None))
-            except (OSError, HfHubHTTPError, HFValidationError) as error:
-                reason = str(error).strip().partition("\n")[0]
+        folder, remedy = Path(model), "give the folder of a model that has a tokenizer.json"
+        if not folder.is_dir():
+            gone = f"the tokenizer of {model!r} is not here"
+            folder = checkpoint.download(model, ["tokenizer.json"], gone, remedy)
+        path = folder / "tokenizer.json"
         if not path.is_file():
-            raise ValueError(
-                f"cannot load the tokenizer of {model!r} ({reason}): give the hub name or the "
-                "folder of a model that has a tokenizer.json"
-            )
+            raise ValueError(f"no tokenizer.json in {folder}: {remedy}")
         return cls(path.read_text(encoding="utf-8"), model, normalizer)
 
     def _ids(self, text: str) -> Iterable[int]:

@@ -448,7 +448,7 @@ def test_the_table_is_that_of_the_published_configurations():
 
 def test_without_a_network_the_message_says_what_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match=r"facebook/encodec_24khz failed .*encodec-24k@FOLDER"):
+    with pytest.raises(ValueError, match=r"downloading facebook/.* failed .*encodec-24k@FOLDER"):
         load_codec("encodec-24k")
 
 
