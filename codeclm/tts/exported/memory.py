@@ -79,9 +79,14 @@ class Cache:
         if not others:
             return self
         caches = [self, *others]
-        room = _room(1 + max(cache.length for cache in caches))
-        each = [_grown(cache.held[:, :, :, : cache.length], room) for cache in caches]
-        return Cache(np.concatenate(each, 1), [n for cache in caches for n in cache.lengths])
+        lengths = [length for cache in caches for length in cache.lengths]
+        layers, _, heads, _, size = self.held.shape
+        held = np.zeros((layers, len(lengths), heads, _room(1 + max(lengths)), size), np.float32)
+        first = 0
+        for cache in caches:
+            rows = slice(first, first := first + len(cache.lengths))
+            held[:, rows, :, : cache.length] = cache.held[:, :, :, : cache.length]
+        return Cache(held, lengths)
 
 
 def _room(steps: int) -> int:
