@@ -135,7 +135,8 @@ def _recording(found: Measured, recognizer: asr.ASR | None, name: str, utterance
         "source_bandwidth": reach,
         "bandwidth": reach,
     }
-    row |= scores.measure(original, original, [m for m in scores.ALONE if m in scores.at_hand()[0]])
+    alone = [name for name in scores.at_hand()[0] if scores.MEASURES[name].alone]
+    row |= scores.measure(original, original, alone)
     if recognizer:
         row |= scores.hear(recognizer, utterance, original, None)
     return _kept(found, RECORDINGS, name, utterance, original, row)

@@ -63,6 +63,7 @@ class Measure(NamedTuple):
         variant: which definition, at which rate.
         package: what takes it, as pip knows it; "" for what is computed here.
         take: from the original and the sound.
+        alone: needs no original, so that recordings have it too.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Measure(NamedTuple):
     variant: str
     package: str
     take: Callable[[Sound, Sound], float | None]
+    alone: bool = False
 
 
 MEASURES = {
@@ -94,9 +96,8 @@ MEASURES = {
     "cents": Measure("F0 RMSE, cents", 0, "SwiftF0: of the frames that are not gross", "swift-f0",
         lambda a, b: pitch.pitch_error(a.pitch, b.pitch).cents),
     "dnsmos": Measure("DNSMOS", 2, "P.835 OVRL, no reference, 16 kHz", "speechmos",
-        lambda a, b: audio_metrics.dnsmos(b.low)),
+        lambda a, b: audio_metrics.dnsmos(b.low), alone=True),
 }  # fmt: skip
-ALONE = ("dnsmos",)  # taken of recordings too
 QUICK = ("pesq_wb", "stoi", "similarity", "voicing")  # of a codec with its first codebooks alone
 HEARD = (
     "heard", "doubt", "errors", "words", "char_errors", "chars", "same_errors", "same_words",

@@ -25,8 +25,8 @@ from codeclm.evaluation.tables import (
 )  # fmt: skip
 
 ABSENT = "weights not present"
-SOUND = ("pesq_wb", "stoi", "estoi", "visqol", "mel_db", "si_sdr", "similarity", "dnsmos")
-MELODY = ("voicing", "gross", "cents")
+MELODY = ("voicing", "gross", "cents")  # stand beside the words
+SOUND = tuple(name for name in scores.MEASURES if name not in MELODY)
 FEWEST = 10  # phonemes of a class in the recordings below which it has no column
 SPEAKER = 3  # items below which a speaker has no row
 

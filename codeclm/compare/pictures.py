@@ -1,6 +1,6 @@
 """Pictures and sounds of a comparison, as parts of its page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -20,31 +20,45 @@ from codeclm.evaluation.tables import Chart, point, rate
 WER = "WER in %, seen and unseen voices together"
 
 
-def costs(found: Found) -> Iterator[Part]:
-    """Quality against speed, and against the work of training."""
-    scored = found.cells
-    codecs = list(dict.fromkeys(cell.cost.spec.name for cell in scored))
-    colours = {cell.name: codecs.index(cell.cost.spec.name) for cell in scored}
+def costs(found: Found) -> list[tuple[str, str]]:
+    """Quality against speed, and against the work of training: SVGs and their titles."""
     kinds = (
-        (conclusions.by_speed(scored), "speed of one talk", "x real time", False),
-        (conclusions.by_operations(scored), "operations of the training", "10^12 operations", True),
+        (conclusions.by_speed(found.cells), "speed of one talk", "x real time", False),
+        (
+            conclusions.by_operations(found.cells),
+            "operations of the training",
+            "10^12 operations",
+            True,
+        ),
     )
     rows = [row for row in found.recordings if row["kind"] == "recording"]
     errors = rate(rows, "errors", "words")
     across = [point("recordings", None, errors)] if errors else []
+    codecs = _codecs(found)
+    colours = {cell.name: codecs[cell.cost.spec.name] for cell in found.cells} | {"recordings": 4}
     figures = []
     for points, title, unit, lower in kinds:
         if len(points) > 1:
             drawn = Chart(f"{WER}, against {title}", "%", [*points, *across])
-            lines = colours | {"recordings": 4}
-            figures.append((chart.scatter(drawn, lines, unit, lower), drawn.title))
+            figures.append((chart.scatter(drawn, colours, unit, lower), drawn.title))
+    return figures
+
+
+def against(found: Found, figures: Sequence[tuple[str, str]]) -> Iterator[Part]:
+    """What `costs` drew."""
     if figures:
         yield report.heading(
             "Quality against what it costs",
             "Lower is better; bars are 95 % intervals. The dashed line joins the cells that no "
             "other beats in both. The line across is the recordings.",
         )
-        yield report.charts(figures, {name: i for i, name in enumerate(codecs)}, wide=True)
+        yield report.charts(figures, _codecs(found), wide=True)
+
+
+def _codecs(found: Found) -> dict[str, int]:
+    """The colour of each codec."""
+    names = dict.fromkeys(cell.cost.spec.name for cell in found.cells)
+    return {name: number for number, name in enumerate(names)}
 
 
 def losses(found: Found) -> Iterator[Part]:

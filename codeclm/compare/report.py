@@ -1,4 +1,4 @@
-"""What a comparison leaves to read: `compare.html`, `compare.md`, `compare.json` and `ab.html`."""
+"""What a comparison leaves: `compare.html`, `.md`, `.json`, its first picture `.svg`, `ab.html`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +19,13 @@ def write(found: Found, out: Path) -> Path:
         "absent": found.absent,
         "facts": found.facts,
     }
+    figures = pictures.costs(found)
     absent = [f"{name}: {reason}" for name, reason in found.absent.items()]
     legal = [t for t in found.trainings if not found.absent.get(t.name, "").startswith(ILLEGAL)]
     parts = [
         *map(report.line, _lines(found)),
         report.points("What the intervals support", said),
-        *pictures.costs(found),
+        *pictures.against(found, figures),
         *map(report.table, tables),
         *pictures.losses(found),
         *pictures.grids(found),
@@ -36,6 +37,8 @@ def write(found: Found, out: Path) -> Path:
     ]
     title = f"Codec x layout x head: {found.comparison.name}"
     report.write(out / "compare", record, parts, title)
+    if figures:
+        write_text(out / "compare.svg", report.alone(figures[0][0]))
     folders = {e.name: e.training.folder / "audio" for e in found.cells if e.rows}
     listening = ab.page(folders, found.items)
     if listening is not None:

@@ -70,6 +70,15 @@ def page(title: str, parts: Iterable[Part]) -> str:
     )
 
 
+def alone(drawing: str) -> str:
+    """An SVG as a file of its own, in the colours of the page."""
+    style = f"<style>\n{STYLE.read_text('utf-8')}</style>"
+    card = '<rect width="100%" height="100%" fill="var(--card)"/>'
+    begin, end = drawing.split(">", 1)
+    begin = begin.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{begin}>{style}{card}{end}\n"
+
+
 # --- parts -------------------------------------------------------------------------------------
 
 

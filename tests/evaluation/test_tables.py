@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 from codeclm.evaluation import report, stats
 from codeclm.evaluation.chart import curves, front, scatter, svg
@@ -109,6 +110,14 @@ def test_a_scatter_has_the_front_and_names_that_do_not_meet() -> None:
     assert 'class="front"' in scatter(
         Chart("WER", "%", [Point("a", 1, 5, 4, 6), Point("b", 2, 7, 6, 8)]), {}, "x"
     )
+
+
+def test_a_chart_is_a_file_of_its_own_too() -> None:
+    drawn = scatter(Chart("WER", "%", [Point("a & b", 1, 5, 4, 6)]), {}, "x real time")
+    root = ElementTree.fromstring(report.alone(drawn))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "prefers-color-scheme: dark" in (root[0].text or "")
+    assert "a & b" in "".join(root.itertext())
 
 
 def test_curves_end_in_names_below_each_other() -> None:
