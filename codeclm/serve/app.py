@@ -28,7 +28,7 @@ routes = APIRouter()
 
 
 def make_app(tts: TTS, settings: Settings) -> FastAPI:
-    """The application around a model; it opens its desk when it is started."""
+    """The application around a model; it opens its scheduler when it is started."""
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -127,7 +127,7 @@ async def new_voice(service: Shared, request: Request) -> JSONResponse:
             async with service.making:
                 voice = await asyncio.to_thread(make, service.tts, upload.file, *given)
                 # Its transcript must fit; and its first speech need not wait.
-                await asyncio.wrap_future(service.desk.ask(lambda: service.tts.prepare(voice)))
+                await asyncio.wrap_future(service.scheduler.ask(lambda: service.tts.prepare(voice)))
                 made = await asyncio.to_thread(service.voices.add, voice)
         except ValueError as error:
             raise RefusalError(str(error), "invalid_value", "file") from None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.audio import BLOCK, OPUS_RATES
-from codeclm.tts.mouth import Wav
+from codeclm.tts.sound_stream import Wav
 
 TYPES = {
     "pcm": "audio/pcm",

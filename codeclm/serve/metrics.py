@@ -10,16 +10,16 @@ from prometheus_client import (
 )
 
 from codeclm.tts.answer import Answer, CancelledError
-from codeclm.tts.live import Desk
+from codeclm.tts.scheduler import Scheduler
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
 class Metrics:
-    """Of one desk."""
+    """Of one scheduler."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
         self.registry = here = CollectorRegistry()
         ProcessCollector(registry=here)
 
@@ -33,9 +33,9 @@ class Metrics:
         about = "From the first text of an answer to its first sound"
         self.first = Histogram("codeclm_first_audio_seconds", about, buckets=SECONDS, registry=here)
         for name, about, value in (
-            ("codeclm_answers_open", "Answers under way", lambda: len(desk.answers)),
-            ("codeclm_talks", "Talks in the engine", lambda: len(desk.speaking)),
-            ("codeclm_steps", "Steps of the engine so far", lambda: desk.steps),
+            ("codeclm_answers_open", "Answers under way", lambda: len(scheduler.answers)),
+            ("codeclm_talks", "Talks in the engine", lambda: len(scheduler.speaking)),
+            ("codeclm_steps", "Steps of the engine so far", lambda: scheduler.steps),
         ):
             Gauge(name, about, registry=here).set_function(value)
 

@@ -1,4 +1,4 @@
-"""What all routes share: the model, its desk, its voices, and the way from a wish to an answer."""
+"""What all routes share: the model, its scheduler, voices, and the way from a wish to an answer."""
 
 import asyncio
 import random
@@ -18,8 +18,8 @@ from codeclm.serve.voices import Voices
 from codeclm.tts.answer import Answer, Drawn, Event
 from codeclm.tts.engine import Said
 from codeclm.tts.generate import KEPT_VOICES, TTS, Request
-from codeclm.tts.live import Desk, FullError
-from codeclm.tts.mouth import Wav
+from codeclm.tts.scheduler import FullError, Scheduler
+from codeclm.tts.sound_stream import Wav
 from codeclm.tts.voice import Voice
 
 STALLED = 60.0  # seconds that a client may take to read what it was sent
@@ -68,17 +68,17 @@ class Service:
     def __init__(self, tts: TTS, settings: Settings) -> None:
         self.tts, self.settings = tts, settings
         self.voices = Voices(tts, settings.voices)
-        self.desk = Desk(tts, settings.together, settings.waiting)
-        self.metrics = Metrics(self.desk)
+        self.scheduler = Scheduler(tts, settings.together, settings.waiting)
+        self.metrics = Metrics(self.scheduler)
         for voice in islice(tts.voices.values(), KEPT_VOICES):
-            self.desk.ask(partial(tts.prepare, voice))
+            self.scheduler.ask(partial(tts.prepare, voice))
         self.making = asyncio.Lock()  # of voices, one at a time
         self.clients = 0  # that are being answered
         self.leaving = False  # no more answers are begun
 
     def close(self) -> None:
         """Ends what is still being said."""
-        self.desk.close(cancel=True)
+        self.scheduler.close(cancel=True)
         self.voices.close()
 
     def voice(self, wish: Wish) -> Voice | None:
@@ -117,7 +117,7 @@ class Service:
 
         how: dict[str, Any] = {"complete": complete, "sampling": sampling, "watched": watched}
         try:
-            answer = self.desk.answer(request, said, sink=sink, **how)
+            answer = self.scheduler.answer(request, said, sink=sink, **how)
         except FullError:
             self.metrics.refused()
             raise

@@ -8,7 +8,7 @@
     closing    all is drawn; the end is still to be sounded
     over
 
-Only the thread of the steps changes its state (`tts.live.Desk`).
+Only the thread of the steps changes its state (`tts.scheduler.Scheduler`).
 """
 
 import time
@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from codeclm.tts.engine import Heard, Said, Talk
 from codeclm.tts.generate import Drawing, Request, Speech
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Chunk, Mouth, Wav
+from codeclm.tts.sound_stream import Chunk, SoundStream, Wav
 
 if TYPE_CHECKING:
-    from codeclm.tts.live import Desk
+    from codeclm.tts.scheduler import Scheduler
 
 
 class CancelledError(Exception):
@@ -56,7 +56,7 @@ Sink = Callable[[Event], None]
 
 
 class Answer:
-    """Something that is being said; `Desk.answer` makes it.
+    """Something that is being said; `Scheduler.answer` makes it.
 
     Args:
         sink: is given what happens, by several threads; sound and the end in their order. None:
@@ -73,18 +73,23 @@ class Answer:
 
     def __init__(
         self,
-        desk: "Desk",
+        scheduler: "Scheduler",
         request: Request,
         sampling: Drawing | None,
         guards: Guards,
         sink: Sink | None,
         watched: bool,
     ) -> None:
-        self.desk, self.request, self.sampling, self.guards = desk, request, sampling, guards
+        self.scheduler, self.request, self.sampling, self.guards = (
+            scheduler,
+            request,
+            sampling,
+            guards,
+        )
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.sink, self.paced, self.watched = sink or self.events.put, sink is not None, watched
         self.counts: Counter[str] = Counter()
-        self.mouth = Mouth(desk.tts.sound, guards, self.counts)
+        self.sounds = SoundStream(scheduler.tts.sound, guards, self.counts)
         self.unsaid: deque[Said] = deque()
         self.complete = False  # no more text will come
         self.talk: Talk | None = None
@@ -102,21 +107,21 @@ class Answer:
         self.unsaid.extend(found)
         self._asked = self._asked or time.perf_counter()
         self.complete = complete
-        self._ask(self.desk.look)
+        self._ask(self.scheduler.look)
 
     def took(self, samples: int) -> None:
         """So much of the sound has reached its listener."""
         self._taken += samples
         if self.state == "paused":
-            self._ask(self.desk.look)
+            self._ask(self.scheduler.look)
 
     def cancel(self) -> None:
         """Ends it before the next step."""
-        self._ask(self.desk.end, CancelledError("cancelled"))
+        self._ask(self.scheduler.end, CancelledError("cancelled"))
 
     def _ask(self, call: Callable[..., object], *more: BaseException | None) -> None:
         if self.state != "over":
-            self.desk.ask(partial(call, self, *more))
+            self.scheduler.ask(partial(call, self, *more))
 
     def result(self) -> Speech:
         """Waits for the whole of it."""
@@ -126,19 +131,19 @@ class Answer:
                 chunks.append(event)
         if self.error is not None:
             raise self.error
-        rate, seed, guards = self.desk.tts.sample_rate, self.request.seed, dict(+self.counts)
+        rate, seed, guards = self.scheduler.tts.sample_rate, self.request.seed, dict(+self.counts)
         wav, first = np.concatenate(chunks), self.first_audio_ms
         return Speech(wav, rate, self.generation_seconds, first, seed, guards)
 
     @property
     def ahead(self) -> float:
         """Seconds of sound that wait for the listener."""
-        return (self._made - self._taken) / self.desk.tts.sample_rate if self.paced else 0.0
+        return (self._made - self._taken) / self.scheduler.tts.sample_rate if self.paced else 0.0
 
     @property
     def audio_seconds(self) -> float:
         """Seconds of sound so far."""
-        return self._made / self.desk.tts.sample_rate
+        return self._made / self.scheduler.tts.sample_rate
 
     # --- in the thread of the steps ---
 
@@ -157,7 +162,7 @@ class Answer:
         """The talk, to be stepped."""
         self._entered = time.perf_counter()
         if self.talk is None:
-            request, tts = self.request, self.desk.tts
+            request, tts = self.request, self.scheduler.tts
             self.talk = tts.talk(
                 self, request.voice, self.sampling, request.seed, self.guards, self.counts
             )
@@ -173,7 +178,7 @@ class Answer:
     def close(self) -> None:
         """All is said; its end is still to be sounded."""
         self.state, self._entered = "closing", time.perf_counter()
-        self.desk.sounding.submit(self.sound, None)
+        self.scheduler.sounding.submit(self.sound, None)
 
     def hear(self, heard: Heard) -> None:
         """Takes what a step made."""
@@ -183,8 +188,8 @@ class Answer:
         self.frames += heard.frames.shape[1]
         if heard.over:
             self._before = self.frames
-        if (chunk := self.mouth.take(heard)) is not None:
-            self.desk.sounding.submit(self.sound, chunk)
+        if (chunk := self.sounds.take(heard)) is not None:
+            self.scheduler.sounding.submit(self.sound, chunk)
 
     # --- in the thread that sounds ---
 
@@ -193,15 +198,15 @@ class Answer:
         if self.state == "over":
             return
         try:
-            wav = self.mouth.close() if chunk is None else self.mouth.say(chunk)
+            wav = self.sounds.close() if chunk is None else self.sounds.say(chunk)
             if len(wav):
                 if not self._made:
                     self.first_audio_ms = 1000 * (time.perf_counter() - self._asked)
                 self._made += len(wav)
                 self.sink(wav)
         except Exception as error:
-            self._ask(self.desk.end, error)
+            self._ask(self.scheduler.end, error)
             return
         if chunk is None:
             self.leave()
-            self._ask(self.desk.end, None)
+            self._ask(self.scheduler.end, None)

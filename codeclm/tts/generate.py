@@ -18,10 +18,10 @@ import numpy as np
 from codeclm import checkpoint
 from codeclm.tts.engine import Engine, How, Said, Talk
 from codeclm.tts.guard import Guards
-from codeclm.tts.mouth import Mouth, Sound, Wav
 from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
 from codeclm.tts.sentences import parts
+from codeclm.tts.sound_stream import Sound, SoundStream, Wav
 
 if TYPE_CHECKING:
     from codeclm.codecs import Codec
@@ -169,20 +169,20 @@ class TTS:
         guards = guards or Guards()
         counts: Counter[str] = Counter() if interventions is None else interventions
         talk = self.talk(self.said(text, language), voice, sampling, seed, guards, counts)
-        mouth, engine = Mouth(self.sound, guards, counts), Engine(self.network)
+        sounds, engine = SoundStream(self.sound, guards, counts), Engine(self.network)
         engine.add(talk)
         with ThreadPoolExecutor(1) as beside:  # sounds a chunk while the next frames are drawn
             due: deque[Future[Wav]] = deque()
             begun = False  # the first sound is waited for
             while engine.talks:
                 for heard in engine.step():
-                    if (chunk := mouth.take(heard)) is not None:
-                        due.append(beside.submit(mouth.say, chunk))
+                    if (chunk := sounds.take(heard)) is not None:
+                        due.append(beside.submit(sounds.say, chunk))
                 while due and (due[0].done() or not begun):
                     if len(wav := due.popleft().result()):
                         begun = True
                         yield wav
-            due.append(beside.submit(mouth.close))
+            due.append(beside.submit(sounds.close))
             for each in due:
                 if len(wav := each.result()):
                     yield wav
@@ -199,11 +199,11 @@ class TTS:
 
         `together` of them are in the engine at once; the next joins when one is said.
         """
-        from codeclm.tts.live import Desk
+        from codeclm.tts.scheduler import Scheduler
 
-        with Desk(self, together) as desk:
+        with Scheduler(self, together) as scheduler:
             said = [(one, self.said(one.text, one.language)) for one in requests]
-            answers = [desk.answer(*one, sampling=sampling, guards=guards) for one in said]
+            answers = [scheduler.answer(*one, sampling=sampling, guards=guards) for one in said]
             return [answer.result() for answer in answers]
 
     def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:

@@ -154,12 +154,12 @@ def until(found, seconds=10.0):
 
 def test_who_leaves_is_spoken_no_further(server):
     leave(server.address, "Nobody hears this. " * 100)
-    until(lambda: not server.service.desk.answers and not server.service.clients)
+    until(lambda: not server.service.scheduler.answers and not server.service.clients)
 
 
 def test_a_full_server_says_when_to_come_again(tts):
     with running(tts, together=1, waiting=0) as server, openai_s(server) as client:
-        held = server.service.desk.answer
+        held = server.service.scheduler.answer
         listener = threading.Event()
         busy = held(Request(""), complete=False, sink=lambda event: listener.set())
         with pytest.raises(openai.RateLimitError) as error:
@@ -173,7 +173,7 @@ def test_a_full_server_says_when_to_come_again(tts):
         server.service.leaving = False
         busy.cancel()
         assert listener.wait(10)
-        until(lambda: not server.service.desk.answers)
+        until(lambda: not server.service.scheduler.answers)
         assert ask(client).content
 
 

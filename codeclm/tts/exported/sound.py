@@ -34,7 +34,7 @@ class Heard(NamedTuple):
 
 
 class OnnxSound:
-    """`mouth.Sound` over a graph.
+    """`sound_stream.Sound` over a graph.
 
     Args:
         facts: of the graph.

@@ -1,9 +1,9 @@
-"""Many answers at a time, which begin and end whenever they like: `Desk`.
+"""Many answers at a time, which begin and end whenever they like: `Scheduler`.
 
 One thread takes the steps of all talks, another sounds what they make. An answer whose next
 sentence is not written yet, or whose listener is slow, waits outside of the engine, and another
 takes its place. All that an answer goes through is decided in the thread of the steps; other
-threads ask it to (`Desk.ask`).
+threads ask it to (`Scheduler.ask`).
 """
 
 import logging
@@ -28,11 +28,11 @@ class FullError(Exception):
     """As many answers are under way as may be, or no more are begun."""
 
 
-class Desk:
+class Scheduler:
     """Says what it is asked to, for many at once; each sounds as it would alone.
 
     Args:
-        tts: who speaks. While the desk is open, nobody else steps or prepares it.
+        tts: who speaks. While the scheduler is open, nobody else steps or prepares it.
         together: talks in the engine at once; the next joins when one leaves.
         waiting: answers that may wait beside them; None: any number.
     """
@@ -50,7 +50,7 @@ class Desk:
         self._busy = False  # the next turn is asked for
         self._change, self._open = threading.Condition(), True
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> "Scheduler":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The desk: answers that come, wait and go do not disturb each other."""
+"""The scheduler: answers that come, wait and go do not disturb each other."""
 
 import gc
 import threading
@@ -8,10 +8,10 @@ import weakref
 import numpy as np
 import pytest
 
-from codeclm.tts import live
+from codeclm.tts import scheduler as scheduling
 from codeclm.tts.answer import CancelledError
 from codeclm.tts.generate import Request, load_tts
-from codeclm.tts.live import Desk, FullError
+from codeclm.tts.scheduler import FullError, Scheduler
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_text_that_comes_late_sounds_the_same_and_nobody_waits_for_it(tts):
     alone = tts.speak(iter(["One here. ", "Two there."]), seed=1).wav
     first, second = tts.said(iter(["One here. ", "Two there."]), "en")
     listener = Listener()
-    with Desk(tts) as desk:
-        slow = desk.answer(Request("", seed=1), [first], complete=False, sink=listener)
-        other = desk.answer(Request("", seed=2), tts.said("Another.", "en")).result()
+    with Scheduler(tts) as scheduler:
+        slow = scheduler.answer(Request("", seed=1), [first], complete=False, sink=listener)
+        other = scheduler.answer(Request("", seed=2), tts.said("Another.", "en")).result()
         assert not listener.over.is_set()
         slow.say([second], complete=True)
         assert np.array_equal(listener.wav(), alone)
@@ -55,12 +55,12 @@ def test_text_that_comes_late_sounds_the_same_and_nobody_waits_for_it(tts):
 
 
 def test_a_slow_listener_pauses_its_own_talk_only(tts, monkeypatch):
-    monkeypatch.setattr(live, "AHEAD", 0.2)
+    monkeypatch.setattr(scheduling, "AHEAD", 0.2)
     text = "This is a rather long sentence for someone who is slow to listen to it."
     listener = Listener()
-    with Desk(tts, together=1) as desk:
-        slow = desk.answer(Request("", seed=1), tts.said(text, "en"), sink=listener)
-        desk.answer(Request("", seed=2), tts.said("Another.", "en")).result()
+    with Scheduler(tts, together=1) as scheduler:
+        slow = scheduler.answer(Request("", seed=1), tts.said(text, "en"), sink=listener)
+        scheduler.answer(Request("", seed=2), tts.said("Another.", "en")).result()
         made = sum(map(len, listener.chunks))
         assert slow.state == "paused"
         assert made / tts.sample_rate < 3
@@ -74,22 +74,24 @@ def test_a_slow_listener_pauses_its_own_talk_only(tts, monkeypatch):
 
 def test_who_leaves_is_spoken_no_further(tts):
     listener = Listener()
-    with Desk(tts) as desk:
-        gone = desk.answer(Request(""), tts.said("Nobody hears this. " * 20, "en"), sink=listener)
-        stays = desk.answer(Request("", seed=3), tts.said("Another.", "en"))
+    with Scheduler(tts) as scheduler:
+        gone = scheduler.answer(
+            Request(""), tts.said("Nobody hears this. " * 20, "en"), sink=listener
+        )
+        stays = scheduler.answer(Request("", seed=3), tts.said("Another.", "en"))
         gone.cancel()
         assert listener.over.wait(20)
-        assert gone.talk is None or gone.talk not in desk.speaking
+        assert gone.talk is None or gone.talk not in scheduler.speaking
         assert np.array_equal(stays.result().wav, tts.speak("Another.", seed=3).wav)
     assert isinstance(gone.error, CancelledError)
-    assert not desk.answers
+    assert not scheduler.answers
 
 
 def test_nothing_of_an_answer_stays(tts):
     gc.disable()
     try:
-        with Desk(tts) as desk:
-            answer = desk.answer(Request(""), tts.said("One.", "en"))
+        with Scheduler(tts) as scheduler:
+            answer = scheduler.answer(Request(""), tts.said("One.", "en"))
             while answer.talk is None:
                 time.sleep(0.001)
             talk = weakref.ref(answer.talk)
@@ -100,29 +102,29 @@ def test_nothing_of_an_answer_stays(tts):
 
 
 def test_a_step_that_fails_ends_its_talks_and_not_the_desk(tts, monkeypatch):
-    with Desk(tts) as desk:
+    with Scheduler(tts) as scheduler:
         monkeypatch.setattr(tts.network, "advance", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            desk.answer(Request(""), tts.said("One.", "en")).result()
+            scheduler.answer(Request(""), tts.said("One.", "en")).result()
         monkeypatch.undo()
-        said = desk.answer(Request("", seed=4), tts.said("Two.", "en")).result()
+        said = scheduler.answer(Request("", seed=4), tts.said("Two.", "en")).result()
         with pytest.raises(ZeroDivisionError):
-            desk.ask(lambda: 1 / 0).result()
+            scheduler.ask(lambda: 1 / 0).result()
         listener = Listener()
         monkeypatch.setattr(listener, "chunks", None)  # its sink fails
-        desk.answer(Request(""), tts.said("One.", "en"), sink=listener)
+        scheduler.answer(Request(""), tts.said("One.", "en"), sink=listener)
         assert listener.over.wait(20)
     assert np.array_equal(said.wav, tts.speak("Two.", seed=4).wav)
 
 
 def test_places_are_bounded_and_closing_finishes_what_is_said(tts):
-    desk = Desk(tts, together=1, waiting=1)
-    answers = [desk.answer(Request("", seed=i), tts.said("One.", "en")) for i in (5, 6)]
+    scheduler = Scheduler(tts, together=1, waiting=1)
+    answers = [scheduler.answer(Request("", seed=i), tts.said("One.", "en")) for i in (5, 6)]
     with pytest.raises(FullError, match="2 answers are under way"):
-        desk.answer(Request(""), tts.said("One.", "en"))
-    desk.close()
+        scheduler.answer(Request(""), tts.said("One.", "en"))
+    scheduler.close()
     with pytest.raises(FullError, match="shutting down"):
-        desk.answer(Request(""), tts.said("One.", "en"))
+        scheduler.answer(Request(""), tts.said("One.", "en"))
     for answer, seed in zip(answers, (5, 6), strict=True):
         assert np.array_equal(answer.result().wav, tts.speak("One.", seed=seed).wav)
 
@@ -130,8 +132,8 @@ def test_places_are_bounded_and_closing_finishes_what_is_said(tts):
 def test_what_is_drawn_is_told_cell_by_cell(tts):
     listener = Listener()
     said = [*tts.said("One here.", "en"), *tts.said("Two there.", "en")]
-    with Desk(tts) as desk:
-        answer = desk.answer(Request("", seed=7), said, sink=listener, watched=True)
+    with Scheduler(tts) as scheduler:
+        answer = scheduler.answer(Request("", seed=7), said, sink=listener, watched=True)
         listener.wav()
     frames = np.concatenate([drawn.frames for drawn in listener.drawn], axis=1)
     assert frames.shape[1] == answer.frames

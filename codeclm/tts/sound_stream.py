@@ -40,7 +40,7 @@ class Sound(Protocol):
         """The sound [N] of the next frames [K, n], and where its stream stands."""
 
 
-class Mouth:
+class SoundStream:
     """Sounds one talk. What it says may be said beside the drawing of the next frames.
 
     Chunks of 1, 2, 4 ... frames: each is there before the one before it has been heard, if frames
