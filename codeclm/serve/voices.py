@@ -71,14 +71,14 @@ class Voices:
 
     def listed(self) -> list[dict[str, Any]]:
         """All that this model can speak with: stock ones first, then the oldest."""
-        found = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
-        for path in sorted(self._files(), key=lambda path: path.stat().st_mtime_ns):
-            with contextlib.suppress(ValueError):  # damaged, or of another codec
-                voice = Voice.load(path)
+        stock = [about(name, voice, "stock") for name, voice in self.tts.voices.items()]
+        own = []
+        for path in self._files():
+            with contextlib.suppress(OSError, ValueError):  # gone, damaged, or of another codec
+                made, voice = path.stat().st_mtime, Voice.load(path)
                 self.tts.sound.check(voice)
-                made = int(path.stat().st_mtime)
-                found.append(about(path.name.removesuffix(SUFFIX), voice, "own", made))
-        return found
+                own.append((made, about(path.name.removesuffix(SUFFIX), voice, "own", int(made))))
+        return stock + [told for _, told in sorted(own, key=lambda pair: pair[0])]
 
     def add(self, voice: Voice) -> dict[str, Any]:
         """Keeps a voice; too many are refused."""
