@@ -80,12 +80,8 @@ class Answer:
         sink: Sink | None,
         watched: bool,
     ) -> None:
-        self.scheduler, self.request, self.sampling, self.guards = (
-            scheduler,
-            request,
-            sampling,
-            guards,
-        )
+        self.scheduler, self.request = scheduler, request
+        self.sampling, self.guards = sampling, guards
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.sink, self.paced, self.watched = sink or self.events.put, sink is not None, watched
         self.counts: Counter[str] = Counter()
