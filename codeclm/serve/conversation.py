@@ -16,7 +16,7 @@ from codeclm.serve.formats import pcm
 from codeclm.serve.gate import PROTOCOL
 from codeclm.serve.service import STALLED, Events, Service, Wish
 from codeclm.tts.answer import Answer, CancelledError, Drawn
-from codeclm.tts.engine import Said
+from codeclm.tts.engine import TokenizedSentence
 from codeclm.tts.sentences import Arriving
 
 IDLE = 120.0  # seconds without a message from a client whose text is not complete
@@ -103,9 +103,11 @@ class Conversation:
                     f"a message of the type {str(kind)[:40]!r} does not belong here", "wrong_type"
                 )
 
-    async def _said(self, sentences: list[str], language: str) -> list[Said]:
+    async def _said(self, sentences: list[str], language: str) -> list[TokenizedSentence]:
         encode = self.service.tts.tokenizer.encode
-        return [Said(await asyncio.to_thread(encode, one, language)) for one in sentences]
+        return [
+            TokenizedSentence(await asyncio.to_thread(encode, one, language)) for one in sentences
+        ]
 
     async def _speak(self, answer: Answer, events: Events) -> None:
         tts = self.service.tts

@@ -16,7 +16,7 @@ from codeclm.serve.errors import RefusalError, unknown
 from codeclm.serve.metrics import Metrics
 from codeclm.serve.voices import Voices
 from codeclm.tts.answer import Answer, Drawn, Event
-from codeclm.tts.engine import Said
+from codeclm.tts.engine import TokenizedSentence
 from codeclm.tts.generate import KEPT_VOICES, TTS, Request
 from codeclm.tts.scheduler import FullError, Scheduler
 from codeclm.tts.sound_stream import Wav
@@ -88,7 +88,7 @@ class Service:
             raise unknown("model", wish.model, f"; there is {names[0]}")
         return self.voices.find(wish.voice)
 
-    def said(self, text: str, language: str) -> list[Said]:
+    def said(self, text: str, language: str) -> list[TokenizedSentence]:
         """The sentences of a text; what is too long or cannot be said is refused."""
         if len(text) > self.settings.longest:
             told = f"input: {len(text)} characters, and at most {self.settings.longest} are taken"
@@ -99,7 +99,11 @@ class Service:
             raise RefusalError(str(error), "invalid_value", "input") from None
 
     def answer(
-        self, wish: Wish, said: Iterable[Said] = (), complete: bool = True, watched: bool = False
+        self,
+        wish: Wish,
+        said: Iterable[TokenizedSentence] = (),
+        complete: bool = True,
+        watched: bool = False,
     ) -> tuple[Answer, Events]:
         """Begins an answer; it, and what happens to it. There may be no place (FullError)."""
         if self.leaving:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.engine import Heard, Said, Talk
+from codeclm.tts.engine import StepOutput, Talk, TokenizedSentence
 from codeclm.tts.generate import Drawing, Request, Speech
 from codeclm.tts.guard import Guards
 from codeclm.tts.sound_stream import Chunk, SoundStream, Wav
@@ -86,7 +86,7 @@ class Answer:
         self.sink, self.paced, self.watched = sink or self.events.put, sink is not None, watched
         self.counts: Counter[str] = Counter()
         self.sounds = SoundStream(scheduler.tts.sound, guards, self.counts)
-        self.unsaid: deque[Said] = deque()
+        self.unsaid: deque[TokenizedSentence] = deque()
         self.complete = False  # no more text will come
         self.talk: Talk | None = None
         self.state = "waiting"
@@ -98,7 +98,7 @@ class Answer:
 
     # --- for whoever asked, in any thread ---
 
-    def say(self, found: Iterable[Said], complete: bool = False) -> None:
+    def say(self, found: Iterable[TokenizedSentence], complete: bool = False) -> None:
         """Adds sentences; `complete`: that was all."""
         self.unsaid.extend(found)
         self._asked = self._asked or time.perf_counter()
@@ -146,7 +146,7 @@ class Answer:
     def __iter__(self) -> "Answer":
         return self
 
-    def __next__(self) -> Said:
+    def __next__(self) -> TokenizedSentence:
         """The next sentence if it is there: the engine never waits for one."""
         if not self.unsaid:
             raise StopIteration
@@ -176,15 +176,15 @@ class Answer:
         self.state, self._entered = "closing", time.perf_counter()
         self.scheduler.sounding.submit(self.sound, None)
 
-    def hear(self, heard: Heard) -> None:
+    def take(self, output: StepOutput) -> None:
         """Takes what a step made."""
         if self.watched:
-            cells = [(k, self._before + t, value) for k, t, value in heard.cells()]
-            self.sink(Drawn(cells, self.frames, heard.frames))
-        self.frames += heard.frames.shape[1]
-        if heard.over:
+            cells = [(k, self._before + t, value) for k, t, value in output.cells()]
+            self.sink(Drawn(cells, self.frames, output.frames))
+        self.frames += output.frames.shape[1]
+        if output.over:
             self._before = self.frames
-        if (chunk := self.sounds.take(heard)) is not None:
+        if (chunk := self.sounds.take(output)) is not None:
             self.scheduler.sounding.submit(self.sound, chunk)
 
     # --- in the thread that sounds ---

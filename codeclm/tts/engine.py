@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.guard import Guards, Place, stuck
+from codeclm.tts.guard import Guards, TextCursor, stuck
 from codeclm.tts.past import Past
 from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
@@ -31,7 +31,7 @@ TOKEN = 0.09  # seconds a token of text is expected to take
 
 
 @dataclass(frozen=True)
-class Said:
+class TokenizedSentence:
     """A sentence to say: its tokens, and the seconds of silence after it."""
 
     ids: Sequence[int]
@@ -39,7 +39,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Heard:
+class StepOutput:
     """What a step of a talk made complete."""
 
     talk: "Talk"
@@ -72,7 +72,7 @@ class Talk:
     def __init__(
         self,
         network: Network,
-        sentences: Iterator[Said],
+        sentences: Iterator[TokenizedSentence],
         voice: Any,
         heard: int,
         how: How,
@@ -98,26 +98,28 @@ class Talk:
         self.cache = cache.join([network.start() for _ in range(1, self.rows)])
         self.spent: float = (self.heard + last.shape[1]) / network.rate
 
-    def fits(self, said: Said) -> bool:
+    def fits(self, sentence: TokenizedSentence) -> bool:
         """Whether a sentence can go on in this memory."""
-        return self.spent + len(said.ids) * TOKEN <= MEMORY
+        return self.spent + len(sentence.ids) * TOKEN <= MEMORY
 
-    def follow(self, said: Said) -> None:
+    def follow(self, sentence: TokenizedSentence) -> None:
         """Goes on with a sentence: in this memory, or in a new one if it does not fit."""
-        if not self.fits(said):
-            self.remember(self.tokens[:, : self.place.frames])
-        self.begin(said)
+        if not self.fits(sentence):
+            self.remember(self.tokens[:, : self.cursor.frames])
+        self.begin(sentence)
 
-    def begin(self, said: Said) -> None:
+    def begin(self, sentence: TokenizedSentence) -> None:
         """Begins a sentence in this memory."""
         network = self.network
-        self.text, self.pause = network.text(said.ids), said.pause
+        self.text, self.pause = network.text(sentence.ids), sentence.pause
         if not network.streamed:
             each = [self.cache.part([row]) for row in range(self.rows)]
             network.read(self.text, each[0])
             self.cache = each[0].join(each[1:])
-        self.spent += len(said.ids) * TOKEN
-        self.place = Place(len(said.ids), network.streamed, network.rate, self.guards, self.counts)
+        self.spent += len(sentence.ids) * TOKEN
+        self.cursor = TextCursor(
+            len(sentence.ids), network.streamed, network.rate, self.guards, self.counts
+        )
         self.slots = np.full(self.grid.slots, network.marks[0], self.kind)
         self.tokens = np.zeros((self.grid.rows, 0), self.kind)
         self.past.forget()
@@ -129,7 +131,7 @@ class Talk:
         """How this step is drawn: by what sampling, which streams, and the marks of its slots."""
         streams, frames = self.grid.cells(self.number)
         before, after = self.network.marks
-        end = self.place.frames
+        end = self.cursor.frames
         marks = tuple(
             before if frame < 0 else after if end is not None and frame >= end else 0
             for frame in frames
@@ -140,7 +142,9 @@ class Talk:
             how = tuple(livelier(one) for one in how)
         return how, streams, marks
 
-    def take(self, drawn: Array, marks: Sequence[float], state: Any, rows: Sequence[int]) -> Heard:
+    def take(
+        self, drawn: Array, marks: Sequence[float], state: Any, rows: Sequence[int]
+    ) -> StepOutput:
         """Takes a step [C] that was drawn, from these rows of a state; what it made complete."""
         streams, frames = (np.array(cells) for cells in self.grid.cells(self.number))
         while frames.max() >= self.tokens.shape[1]:
@@ -152,7 +156,7 @@ class Talk:
         if self.network.drawn < self.grid.slots:
             self.states.append(self.network.states(state, rows))
             self.steps.append(drawn)
-        self.slots, self.number, end = drawn, self.number + 1, self.place.frames
+        self.slots, self.number, end = drawn, self.number + 1, self.cursor.frames
         ready = self.grid.ready(self.number - 1)
         self.complete = ready if end is None else min(ready, end)
         over = end is not None and self.number >= self.grid.steps(end)
@@ -163,7 +167,7 @@ class Talk:
         fresh = self.tokens[:, self.taken : self.complete].copy()
         self.taken = self.complete
         pause = self.pause if over else 0.0
-        return Heard(self, fresh, over, pause, self.number - 1, drawn, marks)
+        return StepOutput(self, fresh, over, pause, self.number - 1, drawn, marks)
 
 
 def livelier(how: Sampling) -> Sampling:
@@ -196,7 +200,7 @@ class Engine:
             self._joined -= 1
         self.talks.remove(talk)
 
-    def step(self) -> list[Heard]:
+    def step(self) -> list[StepOutput]:
         """One step of every talk; what it made complete. Those that are said leave."""
         network, grid = self.network, self.network.grid
         if self._joined < len(self.talks):
@@ -206,7 +210,7 @@ class Engine:
             self._joined = len(self.talks)
         owners = [(talk, row == 0) for talk in self.talks for row in range(talk.rows)]
         texts = [talk.text for talk, _ in owners]
-        token, age = self._places(owners)
+        token, age = self._cursors(owners)
         slots = np.stack([talk.slots for talk, _ in owners])
         number = np.array([talk.number for talk, _ in owners])
         now = {talk: talk.now() for talk in self.talks}
@@ -215,43 +219,43 @@ class Engine:
             chance = network.advance(state, inside, texts, token, age)
             for (talk, told), risk in zip(owners, chance.tolist(), strict=True):
                 closes = talk.number % grid.period == grid.period - 1
-                if told and closes and talk.place.frames is None:
-                    talk.place.advance(risk)
-            token, age = self._places(owners)
-        heard = []
+                if told and closes and talk.cursor.frames is None:
+                    talk.cursor.advance(risk)
+            token, age = self._cursors(owners)
+        outputs = []
         for alike in _alike(now):
             how, streams, marks = now[alike[0]]
             own = [[i for i, (owner, _) in enumerate(owners) if owner is talk] for talk in alike]
             rows = [row for kind in zip(*own, strict=True) for row in kind]
             pasts = [talk.past for talk in alike]
             drawn = network.draw(state, rows, marks, streams, how, pasts)
-            heard += [
+            outputs += [
                 talk.take(slots, marks, state, mine)
                 for talk, slots, mine in zip(alike, drawn, own, strict=False)  # guided: twice
             ]
-        for event in heard:
-            if event.over:
-                self._follow(event.talk)
-        return heard
+        for output in outputs:
+            if output.over:
+                self._follow(output.talk)
+        return outputs
 
-    def _places(self, owners: Sequence[tuple[Talk, bool]]) -> tuple[Array, Array]:
+    def _cursors(self, owners: Sequence[tuple[Talk, bool]]) -> tuple[Array, Array]:
         """Tokens and ages [R] of the rows; a row that is not told the text has the token -1."""
         streamed = self.network.streamed
-        told = [streamed and first and talk.place.frames is None for talk, first in owners]
-        places = [talk.place for talk, _ in owners]
-        token = [p.token if known else -1 for p, known in zip(places, told, strict=True)]
-        return np.array(token), np.array([place.age for place in places])
+        told = [streamed and first and talk.cursor.frames is None for talk, first in owners]
+        cursors = [talk.cursor for talk, _ in owners]
+        token = [cursor.token if known else -1 for cursor, known in zip(cursors, told, strict=True)]
+        return np.array(token), np.array([cursor.age for cursor in cursors])
 
     def _follow(self, talk: Talk) -> None:
         """After the end of a sentence: the next one, or none."""
-        said = next(talk.sentences, None)
-        if said is None:
+        sentence = next(talk.sentences, None)
+        if sentence is None:
             self.remove(talk)
-        elif self.network.streamed and talk.fits(said):
-            talk.follow(said)
+        elif self.network.streamed and talk.fits(sentence):
+            talk.follow(sentence)
         else:  # which is work for its own rows
             self.remove(talk)
-            talk.follow(said)
+            talk.follow(sentence)
             self.add(talk)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeclm import checkpoint
-from codeclm.tts.engine import Engine, How, Said, Talk
+from codeclm.tts.engine import Engine, How, Talk, TokenizedSentence
 from codeclm.tts.guard import Guards
 from codeclm.tts.runtime import Network
 from codeclm.tts.sampling import Sampling
@@ -175,8 +175,8 @@ class TTS:
             due: deque[Future[Wav]] = deque()
             begun = False  # the first sound is waited for
             while engine.talks:
-                for heard in engine.step():
-                    if (chunk := sounds.take(heard)) is not None:
+                for output in engine.step():
+                    if (chunk := sounds.take(output)) is not None:
                         due.append(beside.submit(sounds.say, chunk))
                 while due and (due[0].done() or not begun):
                     if len(wav := due.popleft().result()):
@@ -206,14 +206,14 @@ class TTS:
             answers = [scheduler.answer(*one, sampling=sampling, guards=guards) for one in said]
             return [answer.result() for answer in answers]
 
-    def said(self, text: str | Iterable[str], language: str) -> Iterator[Said]:
+    def said(self, text: str | Iterable[str], language: str) -> Iterator[TokenizedSentence]:
         """The sentences of a text, as they come."""
         for part in parts(text):
-            yield Said(self.tokenizer.encode(part.text, language), part.pause)
+            yield TokenizedSentence(self.tokenizer.encode(part.text, language), part.pause)
 
     def talk(
         self,
-        sentences: Iterator[Said],
+        sentences: Iterator[TokenizedSentence],
         voice: "Voice | None",
         sampling: Drawing | None,
         seed: int | np.random.Generator,

@@ -45,7 +45,7 @@ class Guards:
 OFF = Guards(token=10.0, slowest=2.0, fastest=np.inf, stuck=np.inf, silence=np.inf)
 
 
-class Place:
+class TextCursor:
     """Where a sentence is in its text, frame by frame.
 
     Args:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from codeclm.tts.answer import Answer, Sink
-from codeclm.tts.engine import Engine, Said, Talk
+from codeclm.tts.engine import Engine, Talk, TokenizedSentence
 from codeclm.tts.generate import TOGETHER, TTS, Drawing, Request
 from codeclm.tts.guard import Guards
 
@@ -59,7 +59,7 @@ class Scheduler:
     def answer(
         self,
         request: Request,
-        found: Iterable[Said] = (),
+        found: Iterable[TokenizedSentence] = (),
         *,
         complete: bool = True,
         sampling: Drawing | None = None,
@@ -169,20 +169,20 @@ class Scheduler:
             self._engine.add(talk)
 
     def _step(self) -> None:
-        heard = self._engine.step()
+        outputs = self._engine.step()
         self.steps += 1
         staying = set(self._engine.talks)
-        for event in heard:
-            answer = self.speaking[event.talk]
+        for output in outputs:
+            answer = self.speaking[output.talk]
             try:
-                answer.hear(event)
+                answer.take(output)
             except Exception as error:
                 self.end(answer, error)
                 continue
-            if event.talk not in staying:
+            if output.talk not in staying:
                 self._out(answer, "waiting")
             elif answer.ahead > AHEAD:
-                self._engine.remove(event.talk)
+                self._engine.remove(output.talk)
                 self._out(answer, "paused")
 
     def _out(self, answer: Answer, state: str) -> None:

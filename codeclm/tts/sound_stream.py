@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codeclm.tts.engine import Heard
+from codeclm.tts.engine import StepOutput
 from codeclm.tts.guard import Guards, Silence
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ class SoundStream:
         self._state: Any = None
         self._nothing: Array | None = None  # a chunk without frames
 
-    def take(self, heard: Heard) -> Chunk | None:
+    def take(self, output: StepOutput) -> Chunk | None:
         """What is to be sounded after a step, if anything is yet."""
-        self._waiting.append(heard.frames)
+        self._waiting.append(output.frames)
         waiting = sum(frames.shape[1] for frames in self._waiting)
-        if waiting < self._size and not (heard.over and (waiting or heard.pause)):
+        if waiting < self._size and not (output.over and (waiting or output.pause)):
             return None
         self._size = min(2 * self._size, LARGEST_CHUNK)
         frames, self._waiting = np.concatenate(self._waiting, axis=1), []
-        return frames, heard.pause
+        return frames, output.pause
 
     def say(self, chunk: Chunk) -> Wav:
         """The sound [N] of a chunk, and of the silence after it."""

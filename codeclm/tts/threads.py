@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codeclm.tts.engine import Engine, Said
+from codeclm.tts.engine import Engine, TokenizedSentence
 from codeclm.tts.generate import TTS, Drawing
 from codeclm.tts.guard import Guards
 from codeclm.tts.runtime import Network
@@ -80,7 +80,9 @@ def time_steps(
     engine, rng = Engine(tts.network), np.random.default_rng(0)
     for seed in range(batch):
         ids = rng.integers(1, len(tts.tokenizer.tokens), (4, TOKENS)).tolist()
-        engine.add(tts.talk(map(Said, ids), voice, sampling, seed, Guards(), Counter()))
+        engine.add(
+            tts.talk(map(TokenizedSentence, ids), voice, sampling, seed, Guards(), Counter())
+        )
     engine.step()  # makes one cache of all
     took: list[float] = []
     while len(took) < count and len(engine.talks) == batch:

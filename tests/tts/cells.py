@@ -9,7 +9,7 @@ import torch
 from codeclm.codecs import CodecSpec, Stream
 from codeclm.data_prep.shards import Item
 from codeclm.tts.backbone import Sizes
-from codeclm.tts.engine import Engine, Said
+from codeclm.tts.engine import Engine, TokenizedSentence
 from codeclm.tts.generate import TTS
 from codeclm.tts.guard import OFF, Guards
 from codeclm.tts.model import ModelConfig, SpeechLM
@@ -89,7 +89,7 @@ def bare_tts(
 
 def frames_of(tts: TTS, ids, voice=None, sampling=None, seed=0, guards=None, counts=None):
     """Frames [K] of the token matrix of one sentence, as soon as the layout has them."""
-    engine, sentence = Engine(tts.network), iter([Said(ids)])
+    engine, sentence = Engine(tts.network), iter([TokenizedSentence(ids)])
     counts = Counter() if counts is None else counts
     engine.add(tts.talk(sentence, voice, sampling, seed, guards or Guards(), counts))
     while engine.talks:

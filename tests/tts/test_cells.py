@@ -9,7 +9,7 @@ import torch
 from codeclm.codecs import Stream
 from codeclm.tts.data import Piece, collate
 from codeclm.tts.draw import Draw
-from codeclm.tts.guard import Place
+from codeclm.tts.guard import TextCursor
 from codeclm.tts.layouts import CoarseFirst
 from codeclm.tts.model import Losses, ModelConfig, SpeechLM
 from codeclm.tts.past import Past
@@ -200,17 +200,17 @@ def test_speaking_step_by_step_is_the_training_forward(name, text):
 def tts_times(tts, ids, sampling):
     """Frames each token lasted, from the same greedy run."""
     spent = [0] * len(ids)
-    plain = Place.advance
+    plain = TextCursor.advance
 
     def counting(self, chance):
         spent[self.token] += 1
         plain(self, chance)
 
-    Place.advance = counting
+    TextCursor.advance = counting
     try:
         said(tts, ids, sampling)
     finally:
-        Place.advance = plain
+        TextCursor.advance = plain
     return tuple(spent)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from codeclm.tts import engine
-from codeclm.tts.engine import Engine, Said
+from codeclm.tts.engine import Engine, TokenizedSentence
 from codeclm.tts.guard import OFF
 from codeclm.tts.model import SpeechLM
 from codeclm.tts.sampling import Sampling
@@ -23,7 +23,7 @@ def build(name, text, bias=-1.5):
 
 
 def talk(tts, sentences, seed, how):
-    said = iter([Said(ids) for ids in sentences])
+    said = iter([TokenizedSentence(ids) for ids in sentences])
     return tts.talk(said, None, how, seed, OFF, Counter())
 
 

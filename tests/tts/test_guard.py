@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from codeclm.tts.guard import OFF, Guards, Place, Silence, stuck
+from codeclm.tts.guard import OFF, Guards, Silence, TextCursor, stuck
 
 
 def spoken(chances, tokens=4, streamed=True, rate=25.0, guards=None):
     counts: Counter[str] = Counter()
-    place = Place(tokens, streamed, rate, guards or Guards(), counts)
+    place = TextCursor(tokens, streamed, rate, guards or Guards(), counts)
     for chance in chances:
         if place.frames is None:
             place.advance(chance)

@@ -102,7 +102,7 @@ class Cache:
         self.pitch = np.memmap(corpus.cache / "pitch.f16", dtype=np.float16, mode="r")
 
 
-class Heard(NamedTuple):
+class TeacherFeatures(NamedTuple):
     """What a speech model hears: features [frames, D] every 40 ms, and where utterances begin."""
 
     features: NDArray[np.float16]
@@ -132,7 +132,9 @@ class Crops:
         teachers: what a speech model hears in each of `caches`.
     """
 
-    def __init__(self, caches: Sequence[Cache], split: str, teachers: Sequence[Heard] = ()) -> None:
+    def __init__(
+        self, caches: Sequence[Cache], split: str, teachers: Sequence[TeacherFeatures] = ()
+    ) -> None:
         self.caches, self.teachers = caches, teachers
         rows, weights = [], []
         for number, cache in enumerate(caches):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from codeclm.audio import resample
 from codeclm.codecs.house.autoencoder import STRIDE
-from codeclm.codecs.house.data import Cache, Heard
+from codeclm.codecs.house.data import Cache, TeacherFeatures
 from codeclm.codecs.house.features import HOP, SAMPLE_RATE
 from codeclm.files import write_text
 from codeclm.whisper import packaged_whisper
@@ -94,7 +94,7 @@ def _transformers(name: str) -> Teacher:
     return hear
 
 
-def cache_teacher(cache: Cache, name: str) -> Heard:
+def cache_teacher(cache: Cache, name: str) -> TeacherFeatures:
     """Listens to a whole corpus once; features have mean 0 and deviation 1 in each dimension."""
     lengths = -(-cache.lengths // STRIDE)
     starts = np.cumsum(lengths) - lengths
@@ -112,7 +112,7 @@ def cache_teacher(cache: Cache, name: str) -> Heard:
         standardize(np.memmap(path, dtype=np.float16, mode="r+").reshape(-1, dims))
         write_text(facts, json.dumps({"teacher": name, "dims": dims}))
     dims = json.loads(facts.read_text())["dims"]
-    return Heard(np.memmap(path, dtype=np.float16, mode="r").reshape(-1, dims), starts)
+    return TeacherFeatures(np.memmap(path, dtype=np.float16, mode="r").reshape(-1, dims), starts)
 
 
 def listen(teacher: Teacher, pcm: NDArray[np.int16]) -> NDArray[np.float16]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Heard(NamedTuple):
+class VocoderState(NamedTuple):
     """Where a stream stands; see `codecs.house.vocoder.VocoderState`."""
 
     pasts: dict[str, Array]
@@ -88,7 +88,7 @@ class OnnxSound:
         if state is None:
             each = [np.zeros((self.before, width), np.float32) for width in self.widths]
             pasts = {f"past.{i}": past for i, past in enumerate(each)}
-            state = Heard(pasts, 0.0, 0.0, 0, np.zeros(self.window - self.step, np.float32))
+            state = VocoderState(pasts, 0.0, 0.0, 0, np.zeros(self.window - self.step, np.float32))
         found = self.run(tokens=tokens, **state.pasts)
         pasts = {name: found[f"{name}.after"] for name in state.pasts}
         hertz = self._pitch(found["scores"])
@@ -96,7 +96,9 @@ class OnnxSound:
         frames = self._frames(found["filters"], hertz, turns, state.frames)
         sound, count = self._overlap(frames, state.tail), len(hertz)
         cut = count * self.step
-        state = Heard(pasts, float(turns[-1]), float(hertz[-1]), state.frames + count, sound[cut:])
+        state = VocoderState(
+            pasts, float(turns[-1]), float(hertz[-1]), state.frames + count, sound[cut:]
+        )
         return sound[:cut], state
 
     def _pitch(self, scores: Array) -> Array:
@@ -109,7 +111,7 @@ class OnnxSound:
         found: Array = np.round(np.float32(2 * self.lowest) * np.exp2(octaves)) / 2
         return found
 
-    def _turns(self, hertz: Array, state: Heard) -> Array:
+    def _turns(self, hertz: Array, state: VocoderState) -> Array:
         """`run_phase`: turns [M] of the source at the centre of each frame, in double precision."""
         exact = hertz.astype(np.float64)
         before = state.pitch if state.frames else exact[0]
