@@ -56,7 +56,7 @@ def bench(
         from codeclm import checkpoint
         from codeclm.tts import bench as benching
 
-        ways = []
+        setups = []
         for name, counts in asked:
             tts = codeclm.load_tts(name, codec)
             spoken = voice_of(voice, tts)
@@ -64,8 +64,8 @@ def bench(
                 label = f"{name} {count}" if count else name
                 how = tts.sampling.model_copy(update={"steps": count} if count else {})
                 folder = checkpoint.resolve(name)
-                ways.append(benching.Way(label, tts, folder, how, spoken, language))
-        rows = benching.bench(ways, batches, runs, threads, text or benching.SENTENCES)
+                setups.append(benching.Setup(label, tts, folder, how, spoken, language))
+        rows = benching.bench(setups, batches, runs, threads, text or benching.SENTENCES)
     if as_json:
         print_json(rows=[dataclasses.asdict(row) for row in rows])
     else:

@@ -47,7 +47,7 @@ TIMED = 100  # steps that a step is timed on
 
 
 @dataclass
-class Way:
+class Setup:
     """A model, and how it is to speak."""
 
     name: str  # for people
@@ -79,7 +79,7 @@ class Row:
 
 
 def bench(
-    ways: Sequence[Way],
+    setups: Sequence[Setup],
     batches: Sequence[int] = (1, 4, 16),
     runs: int = 30,
     threads: int | None = None,
@@ -88,7 +88,7 @@ def bench(
     """Measures models side by side, a row for each number of talks and each model.
 
     Args:
-        ways: the models.
+        setups: the models.
         batches: numbers of talks at a time.
         runs: first sounds to time, at least, for each row.
         threads: to compute with; None: the fastest number, for each row.
@@ -99,24 +99,25 @@ def bench(
     """
     rows = []
     for batch in sorted(batches):
-        tried = [{} if threads else try_threads(w.tts, batch, w.sampling) for w in ways]
+        tried = [{} if threads else try_threads(w.tts, batch, w.sampling) for w in setups]
         counts = [threads or fastest(times) for times in tried]
-        speeds: list[list[float]] = [[] for _ in ways]
-        firsts: list[list[float]] = [[] for _ in ways]
-        steps: list[list[float]] = [[] for _ in ways]
+        speeds: list[list[float]] = [[] for _ in setups]
+        firsts: list[list[float]] = [[] for _ in setups]
+        steps: list[list[float]] = [[] for _ in setups]
         rounds = max(3, -(-runs // batch))
         for number in range(rounds + 1):
-            for i, way in enumerate(ways):
-                use_threads(way.tts.network, counts[i])
-                speed, first = speak(way, texts, batch, number)
-                took = time_steps(way.tts, -(-TIMED // rounds), batch, way.sampling, way.voice)
+            for i, setup in enumerate(setups):
+                use_threads(setup.tts.network, counts[i])
+                speed, first = speak(setup, texts, batch, number)
+                count = -(-TIMED // rounds)
+                took = time_steps(setup.tts, count, batch, setup.sampling, setup.voice)
                 if number:  # the first round warms up
                     speeds[i].append(speed)
                     firsts[i] += first
                     steps[i] += took
-        for i, way in enumerate(ways):
-            use_threads(way.tts.network, counts[i])
-            weight_bytes, operations = work_of(way)
+        for i, setup in enumerate(setups):
+            use_threads(setup.tts.network, counts[i])
+            weight_bytes, operations = work_of(setup)
             reading = weight_bytes / bandwidth(weight_bytes, counts[i])
             torch.set_num_threads(counts[i])
             peak = matrix_peak(torch.device("cpu"), torch.float32, 512)
@@ -124,7 +125,7 @@ def bench(
             step, floor = median(steps[i]), max(reading, computing)
             rows.append(
                 Row(
-                    model=way.name,
+                    model=setup.name,
                     batch=batch,
                     threads=counts[i],
                     speed=median(speeds[i]),
@@ -143,14 +144,14 @@ def bench(
     return rows
 
 
-def speak(way: Way, texts: Sequence[str], batch: int, number: int) -> tuple[float, list[float]]:
+def speak(setup: Setup, texts: Sequence[str], batch: int, number: int) -> tuple[float, list[float]]:
     """Says some of the texts at once; x real time, and ms to the first audio of each."""
     requests = [
-        Request(texts[i % len(texts)], way.voice, way.language, seed=i)
+        Request(texts[i % len(texts)], setup.voice, setup.language, seed=i)
         for i in range(number, number + batch)
     ]
     began = time.perf_counter()
-    said = way.tts.speak_all(requests, sampling=way.sampling, together=batch)
+    said = setup.tts.speak_all(requests, sampling=setup.sampling, together=batch)
     took = time.perf_counter() - began
     return sum(s.audio_seconds for s in said) / took, [s.first_audio_ms for s in said]
 
@@ -158,23 +159,23 @@ def speak(way: Way, texts: Sequence[str], batch: int, number: int) -> tuple[floa
 # --- the roofline ---
 
 
-def work_of(way: Way) -> tuple[int, float]:
+def work_of(setup: Setup) -> tuple[int, float]:
     """What a step of a model does: bytes of weights that it reads, and operations for one talk.
 
     A network may say itself how many bytes a step reads (`step_bytes`); of another one it is all
     that lies in the folder's weights file. Operations are averaged over `UTTERANCE` seconds.
     """
-    config = ModelConfig(**checkpoint.load(way.folder).config)
-    size = (way.folder / checkpoint.WEIGHTS).stat().st_size
-    weights: int = getattr(way.tts.network, "step_bytes", size)
+    config = ModelConfig(**checkpoint.load(setup.folder).config)
+    size = (setup.folder / checkpoint.WEIGHTS).stat().st_size
+    weights: int = getattr(setup.tts.network, "step_bytes", size)
     if config.pretrained:  # whose shape only the hub knows
         return weights, 2 * weights / 4
-    spec = way.tts.codec.spec
+    spec = setup.tts.codec.spec
     with init_empty_weights():
-        model = SpeechLM(config, spec, len(way.tts.tokenizer.tokens))
+        model = SpeechLM(config, spec, len(setup.tts.tokenizer.tokens))
     frames = round(UTTERANCE * spec.frame_rate)
     # No text: its encoder runs once a sentence, not in a step.
-    return weights, flops.speaking(model, frames, 0, way.sampling) / model.layout.steps(frames)
+    return weights, flops.speaking(model, frames, 0, setup.sampling) / model.layout.steps(frames)
 
 
 def bandwidth(size: int, threads: int) -> float:

@@ -17,12 +17,12 @@ def benched(monkeypatch):
 
     asked = []
 
-    def measure(ways, batches, runs, threads, texts):
+    def measure(setups, batches, runs, threads, texts):
         print("a library talks")
-        asked.append((ways, batches, runs, threads, texts))
-        way = ways[0].name
+        asked.append((setups, batches, runs, threads, texts))
+        setup = setups[0].name
         figures = (9.5, 12.0, 20.0, 30, 2.5, {1: 2.5, 2: 4.0}, 26_000_000, 1.0, "memory", 0.4)
-        return [bench.Row(way, 4, 1, *figures, peak_memory_bytes=400_000_000)]
+        return [bench.Row(setup, 4, 1, *figures, peak_memory_bytes=400_000_000)]
 
     monkeypatch.setattr(bench, "bench", measure)
     return asked
@@ -36,9 +36,9 @@ def test_bench(run, tts, benched):
     figures = "starter 4 1 9.5 12.0 (20.0) 2.50 40% memory 400 MB"
     assert row.split() == figures.split()
     assert tried == "starter x 4: a step by threads: 1: 2.50 ms, 2: 4.00 ms"
-    ((ways, batches, runs, threads, texts),) = benched
+    ((setups, batches, runs, threads, texts),) = benched
     assert (batches, runs, threads, len(texts)) == ([1, 4, 16], 30, None, 6)
-    assert [(way.name, way.sampling) for way in ways] == [("starter", tts.sampling)]
+    assert [(setup.name, setup.sampling) for setup in setups] == [("starter", tts.sampling)]
 
 
 def test_bench_compares_models_and_numbers_of_steps(run, tts, benched, tmp_path):
@@ -50,13 +50,13 @@ def test_bench_compares_models_and_numbers_of_steps(run, tts, benched, tmp_path)
     (row,) = json.loads(out)["rows"]
     assert (row["model"], row["speed"], row["roofline"]) == ("starter", 9.5, 0.4)
     assert row["step_ms_by_threads"] == {"1": 2.5, "2": 4.0}
-    ((ways, *how),) = benched
+    ((setups, *how),) = benched
     assert how == [[2], 3, 1, ["Guten Tag.", "Ja."]]
-    assert {way.language for way in ways} == {"de"}
-    assert [(way.name, way.sampling.steps) for way in ways] == [
+    assert {setup.language for setup in setups} == {"de"}
+    assert [(setup.name, setup.sampling.steps) for setup in setups] == [
         *(("starter", 0), ("flow 1", 1), ("flow 10", 10))
     ]
-    assert {way.voice.source for way in ways} == {"bo"}
+    assert {setup.voice.source for setup in setups} == {"bo"}
     assert tts.loaded == ["starter", "flow"]
 
 

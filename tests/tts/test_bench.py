@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from codeclm.tts import bench, flops, threads
-from codeclm.tts.bench import Way
+from codeclm.tts.bench import Setup
 from codeclm.tts.model import SpeechLM
 from tests.tts.cells import CELLS, VOCABULARY, bare_tts, cell
 
@@ -17,7 +17,7 @@ TEXTS = ("A short test.", "And another one.")
 @pytest.fixture
 def way(tts, runs):
     tts.network.model.advance.bias.data += 1.0  # an untrained model would linger
-    return Way("tiny", tts, runs / "tts" / "final", tts.sampling)
+    return Setup("tiny", tts, runs / "tts" / "final", tts.sampling)
 
 
 def test_the_figures_are_those_of_what_was_said(way, monkeypatch):
