@@ -27,6 +27,7 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 
 WEIGHTS, CONFIG, META = "weights.safetensors", "config.yaml", "meta.json"
 FILES = (WEIGHTS, CONFIG, META)
+ALIGNER = "aligner.safetensors"  # beside a speech model: says when each token of a text sounds
 
 _STARTER = Path(__file__).parent / "starter"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")

@@ -37,9 +37,7 @@ def voice_make(
     check_model(model)
     tts = codeclm.load_tts(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    voice = codeclm.Voice.from_audio(ref, tts.codec, None, transcript, language)
-    if transcript:
-        tts.prepare(voice)  # the two must fit together
+    voice = tts.timed(codeclm.Voice.from_audio(ref, tts.codec, None, transcript, language))
     voice.save(out)
     for doubt in voice.doubts:
         print(f"{ref}: {doubt}", file=sys.stderr)

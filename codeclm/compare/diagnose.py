@@ -18,10 +18,10 @@ from codeclm.data_prep.shards import Item
 from codeclm.evaluation.items import Row, Task
 from codeclm.evaluation.speech import Judge
 from codeclm.tts.engine import How
-from codeclm.tts.follow import sounding
 from codeclm.tts.generate import TTS
 from codeclm.tts.network import TorchNetwork
 from codeclm.tts.past import Past
+from codeclm.tts.runtime import sounding
 
 Array = NDArray[Any]
 KINDS = ("led", "true first", "true rest")  # what `exchanged` gives

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
+from codeclm.checkpoint import ALIGNER
 from codeclm.codecs import CodecSpec
 from codeclm.codecs.latents import Scale
 from codeclm.data_prep.align import Aligner, NothingToAlign, align, train_aligner
@@ -26,7 +27,6 @@ from codeclm.data_prep.shards import read_header, read_shard
 from codeclm.files import write_tensors
 from codeclm.remote import AnyPath, local
 
-ALIGNER = "aligner.safetensors"  # beside the weights of a model
 MOST = 20_000  # utterances that an aligner is trained on, evenly spaced in the corpus
 
 
@@ -101,6 +101,7 @@ def time_texts(
             size = texts.vocabulary
             model, loss = train_aligner(spec, size, rows, ids, steps, seed=seed, begin=first)
             about |= {"loss": loss, "spec": spec.to_dict(), "vocabulary": size}
+            about["scale"] = scale.to_dict() if scale else None
             weights = model.state_dict()
         except NothingToAlign as error:
             print(f"{error}: a model of these data must read its text as a prefix")
@@ -127,15 +128,12 @@ def time_texts(
 
 
 def copy_aligner(data: AnyPath, spec: CodecSpec, folder: Path) -> None:
-    """Puts the aligner of prepared tokens beside a model of them, in half precision.
-
-    One that was trained on the tokens of another codec stays where it is.
-    """
+    """Puts the aligner of prepared tokens beside a model of them, in half precision."""
     path = data / "durations" / f"{grid(spec)}.aligner.safetensors"
     if not path.exists():
         return
     made = header(path)
-    if made["loss"] is not None and made["spec"]["fingerprint"] == spec.fingerprint:
+    if made["loss"] is not None:
         weights = {name: tensor.half() for name, tensor in load_file(local(path)).items()}
         write_tensors(folder / ALIGNER, weights, {"made": json.dumps(made)})
 

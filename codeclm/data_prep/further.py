@@ -6,7 +6,7 @@ from pathlib import Path
 from codeclm import checkpoint
 from codeclm.codecs import CodecSpec
 from codeclm.codecs.latents import Scale
-from codeclm.data_prep.durations import ALIGNER, header
+from codeclm.data_prep.durations import header
 from codeclm.data_prep.text import Tokenizer, load_tokenizer
 
 
@@ -18,7 +18,8 @@ class Further:
         name: folder or name.
         spec: of its codec.
         scale: of its latents.
-        aligner: what timed the texts that it was trained on, if its folder has that.
+        aligner: what timed the texts that it was trained on, if its folder has that and it
+            reads the same codec.
         fingerprint: of its weights.
     """
 
@@ -39,8 +40,11 @@ class Further:
         saved = checkpoint.load_speech(name)
         spec = CodecSpec.from_dict(saved.meta["codec"])
         tokenizer = load_tokenizer(saved.meta["tokenizer"])
-        aligner = saved.folder / ALIGNER
-        fits = aligner.exists() and header(aligner)["vocabulary"] == len(tokenizer.tokens)
+        aligner, fits = saved.folder / checkpoint.ALIGNER, False
+        if aligner.exists():
+            made = header(aligner)
+            read = made["vocabulary"], made["spec"]["fingerprint"]
+            fits = read == (len(tokenizer.tokens), spec.fingerprint)
         return cls(
             name,
             tokenizer,

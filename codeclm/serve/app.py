@@ -126,7 +126,7 @@ async def new_voice(service: Shared, request: Request) -> JSONResponse:
         try:
             async with service.making:
                 voice = await asyncio.to_thread(make, service.tts, upload.file, *given)
-                # Its transcript must fit; and its first speech need not wait.
+                # Its first speech need not wait.
                 await asyncio.wrap_future(service.scheduler.ask(lambda: service.tts.prepare(voice)))
                 made = await asyncio.to_thread(service.voices.add, voice)
         except ValueError as error:

@@ -140,4 +140,4 @@ def make(tts: TTS, file: BinaryIO, name: str, transcript: str, language: str) ->
         raise RefusalError(
             f"send at most {LONGEST:.0f} s of sound; 3 to 8 s are enough", "too_long", "file"
         )
-    return Voice.from_wav(wav, tts.codec, name, "the recording", transcript, language)
+    return tts.timed(Voice.from_wav(wav, tts.codec, name, "the recording", transcript, language))

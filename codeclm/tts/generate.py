@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ class TTS:
 
     Attributes:
         sampling: how it draws when nobody says otherwise.
+        aligner: file of what timed the texts that it was trained on; there may be none.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class TTS:
         tokenizer: "Tokenizer",
         voices: "dict[str, Voice]",
         meta: dict[str, Any],
+        aligner: Path | None = None,
     ) -> None:
         self.network, self.sound = network, sound
-        self.tokenizer, self.voices, self.meta = tokenizer, voices, meta
+        self.tokenizer, self.voices, self.meta, self.aligner = tokenizer, voices, meta, aligner
         self.sample_rate = sound.sample_rate
         self.sampling = Sampling(**meta.get("sampling", {}))
         self._prefilled: dict[int, tuple[Voice, Any]] = {}
@@ -226,6 +228,24 @@ class TTS:
         heard = 0 if voice is None else voice.tokens.shape[1]
         return Talk(self.network, sentences, known, heard, how, seed, guards, counts)
 
+    def timed(self, voice: "Voice") -> "Voice":
+        """A voice that knows when each token of its transcript sounds, if this model asks for that.
+
+        Raises:
+            ValueError: the transcript does not fit the recording, or cannot be timed.
+        """
+        if not voice.transcript or voice.durations or not self.network.takes_times:
+            return voice
+        if self.aligner is None or not self.aligner.exists():
+            raise ValueError(
+                f"voice {voice.name} has a transcript, and this model no {checkpoint.ALIGNER} to "
+                "find its sounds with: make the voice without the transcript"
+            )
+        from codeclm.tts.transcript import time_tokens
+
+        ids = self.tokenizer.encode(voice.transcript, voice.language)
+        return replace(voice, durations=time_tokens(self.aligner, self.codec, voice.tokens, ids))
+
     def prepare(self, voice: "Voice") -> Any:
         """Hears a voice, so that its first talk need not; the memory that its talks begin with.
 
@@ -236,10 +256,15 @@ class TTS:
         if id(voice) in self._prefilled:  # stays for longer
             self._prefilled[id(voice)] = self._prefilled.pop(id(voice))
         else:
-            cache, ids = self.network.start(), []
+            cache, ids, durations = self.network.start(), [], self.timed(voice).durations
             if voice.transcript:
                 ids = self.tokenizer.encode(voice.transcript, voice.language)
-            self.network.hear(self.sound.enter(voice), cache, ids)
+                if durations and len(durations) != len(ids):
+                    raise ValueError(
+                        f"voice {voice.name} was timed for a model that reads text differently: "
+                        "make it again with this one"
+                    )
+            self.network.hear(self.sound.enter(voice), cache, ids, durations)
             if len(self._prefilled) == KEPT_VOICES:
                 del self._prefilled[next(iter(self._prefilled))]
             self._prefilled[id(voice)] = voice, cache

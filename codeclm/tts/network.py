@@ -89,16 +89,6 @@ class TorchNetwork(Network):
         return self.model.head.sample(hidden, torch.from_numpy(slots), of, draw).numpy()
 
     @torch.inference_mode()
-    def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
-        hidden = self.states(state)
-        rows = len(hidden)
-        drawn, of = torch.from_numpy(slots).expand(rows, -1), torch.tensor(streams).expand(rows, -1)
-        with torch.random.fork_rng(devices=[]):  # some heads look at a random part
-            torch.manual_seed(0)
-            nats = self.model.head.loss(hidden, drawn, of, torch.ones(rows, dtype=torch.bool))
-        return nats[:, : self.drawn].sum(1).numpy()
-
-    @torch.inference_mode()
     def finish(
         self, states: Sequence[Tensor], slots: Array, how: Sequence[Sampling], past: Past
     ) -> Array:
@@ -135,7 +125,8 @@ def load(name: str | Path, codec: str | Path | None = None) -> TTS:
     spec = CodecSpec.from_dict(saved.meta["codec"])
     speaks = codec_of(spec, codec, f"{name} was trained on")
     config = ModelConfig(**saved.config)
-    return speaker(config, speaks, saved.weights(), saved.meta, stock_voices(saved.folder))
+    voices, aligner = stock_voices(saved.folder), saved.folder / checkpoint.ALIGNER
+    return speaker(config, speaks, saved.weights(), saved.meta, voices, aligner)
 
 
 def speaker(
@@ -144,16 +135,18 @@ def speaker(
     weights: Mapping[str, Tensor],
     meta: Mapping[str, Any],
     voices: Mapping[str, Voice],
+    aligner: Path | None = None,
 ) -> TTS:
     """A model that speaks, from its weights and the facts of its folder.
 
-    These are `tokenizer` and, if there are, `scale`, `sampling` and `llm`.
+    These are `tokenizer` and, if there are, `scale`, `sampling` and `llm`. Without an aligner it
+    takes no transcripts of voices.
     """
     tokenizer = load_tokenizer(meta["tokenizer"])
     model = SpeechLM(config, codec.spec, len(tokenizer.tokens), trains=False)
     network = TorchNetwork(model, weights, codec.spec.frame_rate, meta.get("llm"))
     sound = TorchSound(codec, Scale(**meta["scale"]) if "scale" in meta else None)
-    return TTS(network, sound, tokenizer, dict(voices), dict(meta))
+    return TTS(network, sound, tokenizer, dict(voices), dict(meta), aligner)
 
 
 def _give(

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeclm.tts.draw import Array, Draw
-from codeclm.tts.follow import follow, sounding
 from codeclm.tts.grid import Grid
 from codeclm.tts.past import Past
 from codeclm.tts.sampling import Sampling
@@ -86,29 +85,39 @@ class Network(ABC):
         """`Head.sample`."""
 
     @abstractmethod
-    def surprise(self, state: State, slots: Numbers, streams: Sequence[int]) -> Numbers:
-        """Nats [R] that one and the same step [C] costs after each row of a state."""
-
-    @abstractmethod
     def finish(
         self, states: Sequence[Array], slots: Numbers, how: Sequence[Sampling], past: Past
     ) -> Numbers:
         """Fills in the slots [S, C] that the steps of a sentence have left open."""
 
+    @property
+    def takes_times(self) -> bool:
+        """Whether it reads the text of a voice where it sounds; a step of several frames cannot."""
+        return self.streamed and self.grid.patch == 1
+
     def twice(self, how: Sequence[Sampling]) -> bool:
         """Whether each talk needs a second row, without text and voice, to be guided by."""
         return how[0].guidance != 1.0 and not self.guides
 
-    def hear(self, tokens: Numbers, cache: Any, ids: Sequence[int] = ()) -> None:
-        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known."""
+    def hear(
+        self, tokens: Numbers, cache: Any, ids: Sequence[int] = (), durations: Sequence[int] = ()
+    ) -> None:
+        """Reads the token matrix [K, T] of a voice, and the text that it says if that is known.
+
+        Args:
+            tokens: of the voice.
+            cache: of one row, which goes on.
+            ids: [L] of the text.
+            durations: [L] frames that each lasts; for text that runs beside the audio.
+        """
         slots = self.pack(tokens)
         steps, text = np.arange(len(slots)), None
         token, age = np.full(len(slots), -1), np.zeros(len(slots), np.int64)
         if ids and not self.streamed:
             self.read(self.text(ids), cache)
-        elif ids and self.grid.patch == 1:
+        elif ids and self.takes_times:
             text = self.text(ids)
-            token, age = sounding(follow(self, ids, tokens), steps // self.grid.period)
+            token, age = sounding(durations, steps // self.grid.period)
         before = np.full_like(slots, self.marks[0])
         before[1:] = slots[:-1]
         heard = self._heard([text] * len(slots), token, age)
@@ -201,3 +210,15 @@ class Network(ABC):
             for text, now, since in zip(texts, token.tolist(), age.tolist(), strict=True)
         ]
         return self.xp.stack(each)
+
+
+def sounding(durations: Sequence[int], frames: Numbers) -> tuple[Numbers, Numbers]:
+    """Which token sounds in each of these frames [...], and since how many of them.
+
+    Past the end there is none, which is written -1, of age 0.
+    """
+    ends = np.cumsum(durations)
+    token = np.searchsorted(ends, frames, side="right")
+    past = token == len(ends)
+    age = frames - (ends - durations)[np.minimum(token, len(ends) - 1)]
+    return np.where(past, -1, token), np.where(past, 0, age)

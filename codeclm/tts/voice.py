@@ -40,6 +40,8 @@ class Voice:
         fingerprint: of the codec's weights; another codec cannot read these tokens.
         transcript: what is said, for models to go on from; empty if it is not known.
         language: of the transcript.
+        durations: frames that each token of the transcript lasts, for models that read text beside
+            the audio (`TTS.timed`).
         doubts: what was found wrong with the recording, if anything; not saved.
     """
 
@@ -49,6 +51,7 @@ class Voice:
     fingerprint: str
     transcript: str = ""
     language: str = "en"
+    durations: tuple[int, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @classmethod
@@ -107,15 +110,18 @@ class Voice:
         wav = wav[:, : int(LONGEST * rate)]
         doubts = tuple(doubtful(wav, rate))
         tokens = spec.matrix(codec.encode(at_level(wav, rate)[None]))[0].numpy()
-        return cls(tokens, name, spec.name, spec.fingerprint, transcript, language, doubts)
+        said = transcript, language
+        return cls(tokens, name, spec.name, spec.fingerprint, *said, doubts=doubts)
 
     def save(self, path: str | Path) -> None:
         """Writes the voice file, whole or not at all."""
         path = Path(path)
         audio.check_folder(path)
-        about = {"name": self.name, "codec": self.codec, "fingerprint": self.fingerprint}
+        about: dict[str, Any] = {"name": self.name, "codec": self.codec}
+        about["fingerprint"] = self.fingerprint
         if self.transcript:
             about |= {"transcript": self.transcript, "language": self.language}
+            about["durations"] = self.durations
         temporary = path.with_name(f".{path.name}.tmp")
         latents = self.tokens.dtype.kind == "f"
         tokens = np.ascontiguousarray(self.tokens, np.float16 if latents else np.int16)
@@ -135,6 +141,7 @@ class Voice:
         try:
             with safe_open(path, "np") as file:
                 about = json.loads(file.metadata()["voice"])
+                about["durations"] = tuple(about.get("durations", ()))
                 latents = "latents" in file.keys()  # noqa: SIM118, a safetensors file is no dict
                 tokens = file.get_tensor("latents" if latents else "codes")
             return cls(tokens.astype(np.float32 if latents else np.int64), **about)

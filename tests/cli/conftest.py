@@ -70,7 +70,6 @@ class FakeTTS:
         default_factory=lambda: {name: FakeVoice(name) for name in ("anna", "bo")}
     )
     loaded: list[str] = field(default_factory=list)
-    prepared: list[FakeVoice] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     error: BaseException | None = None
 
@@ -78,8 +77,8 @@ class FakeTTS:
         self.loaded.append(model)
         return self
 
-    def prepare(self, voice):
-        self.prepared.append(voice)
+    def timed(self, voice):
+        return FakeVoice(f"{voice.source}, timed", voice.doubts)
 
     def speak(self, text, **options):
         print("a library talks")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import FakeVoice, mistake
+from tests.cli.conftest import mistake
 
 
 def test_voice_make(run, tts):
@@ -13,13 +13,13 @@ def test_voice_make(run, tts):
         'x.voice.safetensors: try it with codeclm speak "Hello." --voice x.voice.safetensors\n',
         "in/me.wav: it hums\na voice is a person: use it only if its owner agreed\n",
     )
-    assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec en"
+    assert Path("x.voice.safetensors").read_text() == "in/me.wav by the codec en, timed"
     assert run("voice", "make", "in/me.wav")[0] == 0
     assert Path("me.voice.safetensors").is_file()
     given = ("--transcript", "Hi there.", "--language", "en-gb")
     assert run("voice", "make", "in/me.wav", *given)[0] == 0
-    assert Path("me.voice.safetensors").read_text() == "in/me.wav by the codec Hi there. en-gb"
-    assert tts.prepared == [FakeVoice("in/me.wav by the codec Hi there. en-gb")]
+    told = "in/me.wav by the codec Hi there. en-gb, timed"
+    assert Path("me.voice.safetensors").read_text() == told
 
 
 def test_voice_make_mistakes(run, tts):

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from codeclm.checkpoint import ALIGNER
 from codeclm.data_prep import prepare
 from codeclm.data_prep.align import train_aligner
-from codeclm.data_prep.durations import ALIGNER, header
+from codeclm.data_prep.durations import header
 from codeclm.data_prep.shards import read_prepared
 from codeclm.tts import train
 from tests.conftest import TINY_TTS

@@ -133,13 +133,14 @@ def test_a_pretrained_llm_says_the_same(name, tmp_path, monkeypatch):
     assert_same(name, one, other)
 
 
-def test_a_transcript_is_followed_as_torch_does(tmp_path):
-    plain, made, items = both("parallel", "stream", tmp_path)
+@pytest.mark.parametrize("text", ["stream", "prefix"])
+def test_a_transcript_is_heard_as_torch_hears_it(text, tmp_path):
+    plain, made, items = both("parallel", text, tmp_path)
     tokens, ids = items[0].tokens[:, :9].numpy().astype(np.int64), items[0].ids[:4]
     caches = [tts.network.start() for tts in (plain, made)]
     for tts, cache in zip((plain, made), caches, strict=True):
-        tts.network.hear(tokens, cache, ids)
-    length = tokens.shape[1]
+        tts.network.hear(tokens, cache, ids, (2, 1, 3, 3))
+    length = tokens.shape[1] + (len(ids) if text == "prefix" else 0)
     assert [cache.length for cache in caches] == [length, length]
     keys = caches[0].keys[0, 0, :, :length].numpy()
     assert np.abs(keys - caches[1].held[0, 0, :, :length]).max() < 1e-4

@@ -1,6 +1,7 @@
 """A model of latents end to end: prepared, trained, spoken, streamed, cloned, distilled."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,9 @@ def test_a_model_speaks_and_its_stream_is_the_whole(made, codec, clips, name):
         assert np.isfinite(speech.wav).all()
         again = tts.speak("So it is. Is it so?", **given)
         assert np.array_equal(again.wav, speech.wav)
+    told = tts.timed(replace(kept, transcript="So it is."))
+    assert bool(told.durations) == tts.network.takes_times == (name == "consistency")
+    assert np.isfinite(tts.speak("Is it so?", voice=told, seed=7).wav).all()
     other = tts.speak("So it is. Is it so?", voice=kept, seed=8)
     assert not np.array_equal(other.wav[:4000], speech.wav[:4000])
 

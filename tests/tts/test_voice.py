@@ -1,5 +1,7 @@
 """Voices: made from good references, refused with a reason from bad ones, kept in one file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -97,12 +99,30 @@ def test_a_transcript_is_kept_and_gone_on_from(tts, reference, tmp_path):
     back = Voice.load(tmp_path / "me.voice.safetensors")
     assert (back.transcript, back.language) == ("Not what it says.", "en-us")
     assert np.array_equal(back.tokens, plain.tokens)
+    assert back.durations == ()
+    timed = tts.timed(back)
+    assert sum(timed.durations) == back.tokens.shape[1]
+    timed.save(tmp_path / "me.voice.safetensors")
+    timed = Voice.load(tmp_path / "me.voice.safetensors")
+    assert tts.timed(timed) is timed
+    assert tts.timed(plain) is plain
     caches = []
-    for one in (plain, back):
+    for one in (plain, back, timed):
         tts.speak("Hello.", voice=one, seed=0)
         caches.append(tts._prefilled[id(one)][1])
-    assert caches[0].length == caches[1].length
+    assert caches[0].length == caches[1].length == caches[2].length
     assert not torch.allclose(caches[0].keys, caches[1].keys)
+    assert torch.equal(caches[1].keys, caches[2].keys)
+
+
+def test_a_transcript_that_cannot_be_read_is_refused(tts, reference):
+    voice = Voice.from_audio(reference, tts.codec, transcript="Not what it says.")
+    other = replace(voice, durations=(voice.tokens.shape[1],))
+    with pytest.raises(ValueError, match="timed for a model that reads text differently"):
+        tts.speak("Hello.", voice=other)
+    tts.aligner = None
+    with pytest.raises(ValueError, match=r"no aligner.safetensors to find its sounds with"):
+        tts.timed(voice)
 
 
 def test_a_transcript_must_fit(tts, reference, tmp_path):

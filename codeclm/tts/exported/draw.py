@@ -42,17 +42,6 @@ class OnnxHead:
         }
         return kinds[self.kind](hidden, slots, draw)
 
-    def surprise(self, hidden: Array, slots: Array, streams: Sequence[int]) -> Array:
-        """Nats [R] that one and the same step [C] costs after each of hidden states [R, D]."""
-        if self.kind != "linear":
-            raise ValueError(
-                f"an exported head `{self.kind}` cannot follow the transcript of a voice: "
-                "make the voice without one"
-            )
-        scores = self._scores(hidden, streams)
-        nats: Array = cost(scores, np.broadcast_to(slots, scores.shape[:2]), self.digits).sum(1)
-        return nats
-
     def _scores(self, hidden: Array, streams: Sequence[int]) -> Array:
         """Scores [B, C, n, L] of the head `linear`."""
         if self.facts["whole"]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codeclm.checkpoint import ALIGNER
 from codeclm.codecs.base import EMPTY, END, CodecSpec
 from codeclm.data_prep.text import load_tokenizer
 from codeclm.tts.draw import Draw
@@ -68,9 +69,6 @@ class OnnxNetwork(Network):
     def sample(self, hidden: Array, slots: Array, streams: Sequence[int], draw: Draw) -> Array:
         return self.head.sample(hidden, slots, streams, draw)
 
-    def surprise(self, state: State, slots: Array, streams: Sequence[int]) -> Array:
-        return self.head.surprise(self.states(state), slots, streams)
-
     def finish(self, *_: Any) -> Array:
         raise NotImplementedError("a model whose steps leave something open is not exported")
 
@@ -103,7 +101,7 @@ def load(folder: Path) -> TTS:
     spec = CodecSpec.from_dict(meta["codec"])
     sound = OnnxSound(spec, facts["sound"], graphs["sound"], noise, meta.get("scale"), lies)
     tokenizer = load_tokenizer(meta["tokenizer"])
-    return TTS(network, sound, tokenizer, stock_voices(folder), meta)
+    return TTS(network, sound, tokenizer, stock_voices(folder), meta, folder / ALIGNER)
 
 
 def config_mark(folder: Path) -> str:

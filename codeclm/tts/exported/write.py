@@ -166,6 +166,8 @@ def _copy(model: Path, codec: Path, out: Path) -> None:
         (out / name).mkdir(exist_ok=True)
         for file in checkpoint.FILES:
             shutil.copyfile(source / file, out / name / file)
+    if (model / checkpoint.ALIGNER).exists():
+        shutil.copyfile(model / checkpoint.ALIGNER, out / checkpoint.ALIGNER)
     if (model / "voices").is_dir():
         shutil.copytree(model / "voices", out / "voices")
     about["vocoder"] = "../vocoder"
