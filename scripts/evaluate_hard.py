@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--voice", type=Path, help="a recording; default: the first stock voice")
     parser.add_argument("--asr", default="base", help="Whisper: tiny.en, base, or a folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", default=[], help="only these kinds of text")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=sorted({kind for _, kind, _ in hard.items()}), default=[],
+        help="only these kinds of text",
+    )  # fmt: skip
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
