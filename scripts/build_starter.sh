@@ -4,7 +4,7 @@
 #     scripts/build_starter.sh corpus/manifest.jsonl runs
 #
 # Every stage can be stopped and taken up again by running the script again. On two CPU cores it takes
-# about seven hours. The package's own weights are replaced on the way.
+# about nine hours. The package's own weights are replaced on the way.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 manifest=${1:?give the manifest of the corpus, JSON lines}
@@ -13,7 +13,7 @@ export OMP_NUM_THREADS=1
 
 # 1. The codecs and their vocoder.
 scripts/build_codecs.sh "$manifest" "$runs"
-codec=$runs/joint/house-fsq
+codec=$runs/joint/house-vae
 
 # 2. The speech model.
 codeclm prep configs/data/starter.yaml "manifest=$manifest" "codec=$codec" "out=$runs/data"

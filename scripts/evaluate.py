@@ -152,6 +152,8 @@ def summarize(rows: list[Row]) -> dict[str, dict[str, Any]]:
         if kind != "impostor":
             errors = stats.ratio(column(own, "errors"), column(own, "words"))
             add(f"{part}: WER, {what.get(kind, kind)}", errors, "%")
+            if rated := column(own, "dnsmos"):
+                add(f"{part}: DNSMOS, {what.get(kind, kind)}", stats.mean(rated))
     for name, label in {
         "pesq_wb": "PESQ-WB", "stoi": "STOI", "mel_db": "mel distance, dB",
         "codec_similarity": "similarity to the original",

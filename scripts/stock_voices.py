@@ -1,6 +1,6 @@
 """Make the starter's stock voices: one utterance of about five seconds of some training speakers.
 
-python scripts/stock_voices.py --corpus MANIFEST --codec house-fsq --out codeclm/starter/tts/voices
+python scripts/stock_voices.py --corpus MANIFEST --codec house-vae --out codeclm/starter/tts/voices
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     """Writes one voice file a name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="manifest.jsonl")
-    parser.add_argument("--codec", default="house-fsq", help="name or folder of the codec")
+    parser.add_argument("--codec", default="house-vae", help="name or folder of the codec")
     parser.add_argument("--out", type=Path, required=True, help="folder for the voice files")
     args = parser.parse_args()
     codec = load_codec(args.codec)

@@ -128,6 +128,7 @@ def test_a_model_resumed_and_summed(
     assert found["sentences: WER, spoken"]["items"] == 2
     assert found["speed: median x real time"]["value"] == 4.0
     assert found["codec: PESQ-WB"]["value"] == 4.0
+    assert found["clones: DNSMOS, spoken"]["value"] == 3.0
     page = (out / "summary.md").read_text()
     assert "beef" in page
     assert "| sentences: WER, spoken | 16.7 % | 0 to 33.3 | 2 |" in page

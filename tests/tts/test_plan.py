@@ -297,18 +297,18 @@ def test_random_codes_stand_in_for_data(name):
 
 def test_a_plan_fits_a_screen():
     config = load_config(TtsTraining, "configs/tts/starter.yaml")
-    spec = toy((Stream(2016, levels=(8, 7, 6, 6)),) * 8)
+    spec = toy(())
     little = Corpus(7.0, 0.5, 12.0, 114)
     found = plan.plan(config, spec, little)
     measured = measure.Measured(20, 2.0, 520_000_000, 1.8, 9e11)
     for shown in (found, replace(found, measured=measured, peak_share=0.31)):
         lines = plan.render(shown).splitlines()
         assert lines[0].startswith(
-            "starter: legal; toy (8 x 25 codes a second) x parallel x linear"
+            "starter: legal; toy (6 x 25 latents a second) x patch x consistency"
         )
         assert max(map(len, lines)) <= 100
         assert len(lines) < 24
-        assert sum(line.startswith("! ") for line in lines) == len(found.warnings) == 3
+        assert sum(line.startswith("! ") for line in lines) == len(found.warnings) == 2
     assert "1.8 h at 2 s a step, the median of 20" in plan.render(shown)
     assert "31% of the 900 GFLOP a second" in plan.render(shown)
     assert "520 MB for activations" in plan.render(shown)
