@@ -114,7 +114,8 @@ class Conversation:
         await self._send(
             type="started",
             sample_rate=tts.sample_rate,
-            streams=1 if self.latents else tts.network.grid.rows,
+            streams=tts.network.grid.rows,
+            latents=self.latents,
             frame_rate=tts.network.rate,
             layout=self.service.settings.layout,
             codec=tts.meta.get("codec", {}).get("name", ""),
@@ -134,14 +135,14 @@ class Conversation:
         await self._show(steps)
 
     async def _show(self, steps: list[Drawn]) -> None:
-        """Sends what some steps drew; of latents one row, the size of each frame."""
+        """Sends what some steps drew, numbers of latents with two decimals."""
         if not steps:
             return
         frames = np.concatenate([step.frames for step in steps], axis=1)
         cells, first = [cell for step in steps for cell in step.cells], steps[0].first
         if self.latents:
-            frames = np.sqrt(np.square(frames).mean(0, keepdims=True)).round(4)
-            cells = [(0, first + t, float(size)) for t, size in enumerate(frames[0])]
+            frames = frames.astype(float).round(2)
+            cells = [(stream, frame, round(float(value), 2)) for stream, frame, value in cells]
         await self._send(type="cells", cells=cells)
         if frames.shape[1]:
             await self._send(type="tokens", first_frame=first, frames=frames.T.tolist())

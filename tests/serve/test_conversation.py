@@ -8,6 +8,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from codeclm.serve.formats import pcm
+from codeclm.tts.generate import load_tts
+from tests.serve.conftest import running
 
 
 @pytest.fixture
@@ -46,8 +48,8 @@ def test_text_that_comes_in_pieces_is_said_as_speak_says_it(line, tts):
         assert sound == alone
         started, done = told
         assert started == {
-            "type": "started", "sample_rate": 24_000, "streams": 2, "frame_rate": 25.0,
-            "layout": "parallel", "codec": "tiny", "seed": 1,
+            "type": "started", "sample_rate": 24_000, "streams": 2, "latents": False,
+            "frame_rate": 25.0, "layout": "parallel", "codec": "tiny", "seed": 1,
         }  # fmt: skip
         assert done["audio_seconds"] == round(len(sound) / 48_000, 3)
         assert done["first_audio_ms"] > 0
@@ -65,6 +67,22 @@ def test_cells_come_in_the_order_they_are_drawn(line):
     known = {(k, t): value for k, t, value in cells}
     assert [[known[k, t] for k in range(2)] for t in range(len(frames))] == frames
     assert [t for _, t, _ in cells] == sorted(t for _, t, _ in cells)  # as this layout goes
+
+
+def test_numbers_of_latents_are_cells_too():
+    address = "ws://{}/v1/audio/stream"
+    with (
+        running(load_tts("starter")) as server,
+        connect(address.format(server.address), proxy=None) as line,
+    ):
+        asked = {"type": "start", "seed": 1, "tokens": True}
+        send(line, asked, *text("One here."), {"type": "end"})
+        started, *told, done = hear(line)[1]
+    assert (started["streams"], started["latents"], done["type"]) == (32, True, "done")
+    frames = [frame for message in told for frame in message.get("frames", ())]
+    known = {(k, t): value for message in told for k, t, value in message.get("cells", ())}
+    assert [[known[k, t] for k in range(32)] for t in range(len(frames))] == frames
+    assert all(value == round(value, 2) for value in known.values())
 
 
 def test_a_cancelled_answer_ends_and_the_next_is_said(line):
