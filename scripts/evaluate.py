@@ -150,10 +150,11 @@ def summarize(rows: list[Row]) -> dict[str, dict[str, Any]]:
     what = {"recording": "recordings", "codec": "through the codec"}
     for (part, kind), own in groups.items():
         if kind != "impostor":
+            source = what.get(kind, kind)
             errors = stats.ratio(column(own, "errors"), column(own, "words"))
-            add(f"{part}: WER, {what.get(kind, kind)}", errors, "%")
+            add(f"{part}: WER, {source}", errors, "%")
             if rated := column(own, "dnsmos"):
-                add(f"{part}: DNSMOS, {what.get(kind, kind)}", stats.mean(rated))
+                add(f"{part}: DNSMOS, {source}", stats.mean(rated))
     for name, label in {
         "pesq_wb": "PESQ-WB", "stoi": "STOI", "mel_db": "mel distance, dB",
         "codec_similarity": "similarity to the original",

@@ -142,7 +142,7 @@ def align_part(part: Part) -> None:
     """Writes the durations of one shard."""
     spent, unaligned = [], 0
     with one_processor():
-        model = _load(part.aligner, part.mark) if part.aligner is not None else None
+        model = _kept(part.aligner, part.mark) if part.aligner is not None else None
         _, names, rows = read_shard(part.tokens)
         for name, matrix in zip(names, rows, strict=True):
             ids = part.texts[name]
@@ -183,9 +183,14 @@ def header(path: AnyPath) -> dict[str, Any]:
     return made
 
 
-@lru_cache(maxsize=1)
-def _load(path: AnyPath, mark: str) -> Aligner:
+def load_aligner(path: AnyPath) -> Aligner:
+    """An aligner, ready to align."""
     made = header(path)
     model = Aligner(CodecSpec.from_dict(made["spec"]), made["vocabulary"])
     model.load_state_dict(load_file(local(path)))
     return model.eval()
+
+
+@lru_cache(maxsize=1)
+def _kept(path: AnyPath, mark: str) -> Aligner:
+    return load_aligner(path)

@@ -182,11 +182,11 @@ class Network(ABC):
         slots: Numbers = np.array([marks] * len(rows), self._kind())
         return self.sample(self.states(state, rows), slots, streams, Draw(how, pasts, self.xp))
 
-    def states(self, state: State, rows: Sequence[int] | None = None) -> Array:
-        """What the head draws from, [R, P * D], or some rows of it."""
+    def states(self, state: State, rows: Sequence[int]) -> Array:
+        """What the head draws from in n of the rows, [n, P * D]."""
         frames = state.frames
         hidden = frames[0] if len(frames) == 1 else self.xp.concatenate(frames, -1)
-        if rows is None or list(rows) == list(range(len(hidden))):
+        if list(rows) == list(range(len(hidden))):
             return hidden
         return hidden[list(rows)]
 

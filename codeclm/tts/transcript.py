@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from codeclm.codecs import Codec, CodecSpec, codec_of
 from codeclm.codecs.latents import Scale
-from codeclm.data_prep.align import Aligner, align
-from codeclm.data_prep.durations import header, readable
+from codeclm.data_prep.align import align
+from codeclm.data_prep.durations import header, load_aligner, readable
 
 
 @torch.inference_mode()
@@ -41,10 +40,8 @@ def time_tokens(
         other = codec_of(spec, None, "the aligner of this model reads")
         wav = codec.decode(codec.spec.matrix(matrix[None]))
         matrix = spec.matrix(other.encode(wav))[0]
-    model = Aligner(spec, made["vocabulary"])
-    model.load_state_dict({name: tensor.float() for name, tensor in load_file(aligner).items()})
     scale = Scale(**made["scale"]) if made.get("scale") else None
-    durations = align(model.eval(), readable(matrix, scale), ids)
+    durations = align(load_aligner(aligner), readable(matrix, scale), ids)
     if durations is None:
         raise ValueError(
             f"the transcript has {len(ids)} sounds, and the recording only {matrix.shape[1]} "
