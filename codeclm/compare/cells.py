@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from codeclm import checkpoint
 from codeclm.codecs import CodecSpec
 from codeclm.config import Config, load_config
 from codeclm.data_prep.shards import prepared_spec
+from codeclm.files import write_text
 from codeclm.tts.cell import make_layout
 from codeclm.tts.model import ModelConfig
 from codeclm.tts.sampling import Sampling
@@ -111,10 +112,34 @@ class Training:
         config = self.load()
         return prepared_spec(config.data, config.tokens)
 
-    @property
-    def mark(self) -> str:
-        """Fingerprint of the finished model."""
-        return checkpoint.fingerprint(checkpoint.load(self.final).tensors)
+
+@dataclass(frozen=True)
+class Model:
+    """What stays known of a finished model when its weights are gone.
+
+    Attributes:
+        mark: fingerprint of its weights.
+        config, meta: as its folder had them.
+    """
+
+    mark: str
+    config: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def model(training: Training) -> Model | None:
+    """The finished model of a training; None: there is none yet.
+
+    It is noted in `model.json` of the training's folder, which then stands for it: what was
+    measured of a model stays in the comparison where its weights were not kept.
+    """
+    note = training.folder / "model.json"
+    if training.final.is_dir():
+        saved = checkpoint.load(training.final)
+        found = Model(checkpoint.fingerprint(saved.tensors), saved.config, saved.meta)
+        write_text(note, json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n")
+        return found
+    return Model(**json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else None
 
 
 def trainings(comparison: Comparison, source: Path, out: Path) -> Iterator[Training]:
@@ -145,9 +170,9 @@ def obstacle(training: Training) -> str:
     return ""
 
 
-def stranger(training: Training) -> str:
+def stranger(training: Training, saved: Model) -> str:
     """In what a finished model is not that of this training; empty if it is."""
-    config, saved = training.load(), checkpoint.load(training.final)
+    config = training.load()
     other = {
         "model": ModelConfig(**saved.config) != config.model,
         "sampling": Sampling(**saved.meta["sampling"]) != config.sampling,
@@ -162,9 +187,10 @@ def train(training: Training) -> str:
 
     What the training prints is in `train.log` of its folder.
     """
-    if training.final.is_dir():
-        if other := stranger(training):
-            return f"{training.final} was trained with another {other}: move it away to train again"
+    if (found := model(training)) is not None:
+        if other := stranger(training, found):
+            folder = training.folder
+            return f"{folder} was trained with another {other}: move it away to train again"
         return ""
     training.folder.mkdir(parents=True, exist_ok=True)
     arguments: Sequence[str] = ["train", "tts", str(training.config), *training.overrides]

@@ -1,10 +1,10 @@
 """What a comparison has found so far, as values: what trainings took, what was heard, how fast."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from codeclm import checkpoint
 from codeclm.codecs import CodecSpec
 from codeclm.compare.cells import Comparison, Training
 from codeclm.compare.speed import Speed
@@ -56,10 +56,9 @@ class Cost:
         return self.spec.bitrate if self.spec.streams else None
 
 
-def cost(training: Training) -> Cost:
-    """Of a finished training."""
+def cost(training: Training, meta: Mapping[str, Any]) -> Cost:
+    """Of a finished training whose model has these facts."""
     config, spec = training.load(), training.spec
-    meta = checkpoint.load(training.final).meta
     seconds = prepared_seconds(config.data, config.tokens)
     told = sum(len(row["ids"]) for row in read_texts(config.data)) / seconds
     known = Corpus(seconds / 3600, 1.0, told, len(meta["tokenizer"]["tokens"]))
@@ -84,7 +83,7 @@ def cost(training: Training) -> Cost:
     )
 
 
-def _numbered(meta: dict[str, float], start: str) -> list[float]:
+def _numbered(meta: Mapping[str, Any], start: str) -> list[float]:
     names: Sequence[str] = [name for name in meta if name.startswith(start)]
     return [meta[name] for name in sorted(names, key=lambda name: int(name[len(start) :]))]
 
@@ -94,12 +93,14 @@ class Scored:
     """A trained cell with all that is known of it.
 
     Attributes:
+        mark: of its weights.
         rows: of what it says; none: it is not scored yet.
         ceiling: of what its codec makes of the recordings.
         speed: None: not measured.
     """
 
     training: Training
+    mark: str
     cost: Cost
     rows: Sequence[Row]
     ceiling: Sequence[Row]

@@ -12,10 +12,20 @@ from functools import partial
 from pathlib import Path
 
 from codeclm.compare import report, speed
-from codeclm.compare.cells import Comparison, Training, obstacle, stranger, train, trainings
+from codeclm.compare.cells import (
+    Comparison,
+    Model,
+    Training,
+    model,
+    obstacle,
+    stranger,
+    train,
+    trainings,
+)
 from codeclm.compare.found import ILLEGAL, Found, Scored, cost
 from codeclm.compare.scores import Scorer
 from codeclm.config import load_config
+from codeclm.evaluation.items import Row
 
 NOT_YET = "trained, but not scored yet"
 
@@ -59,17 +69,20 @@ def run(
     recordings = scorer.recordings()
     scored: list[Scored] = []
     for training in legal:
-        measure = training in chosen
         if training.name in absent:
             continue
-        if not training.final.is_dir() or stranger(training):
+        saved = model(training)
+        if saved is None or stranger(training, saved):
             absent[training.name] = "not trained yet"
             continue
-        _try(absent, training, partial(_score, scorer, training, measure, scored))
+        measure = training in chosen and training.final.is_dir()
+        _try(absent, training, partial(_score, scorer, training, saved, measure, scored))
         if time and measure and training.name not in absent:
-            voice = scorer.out / "voice.wav"
-            _try(absent, training, partial(speed.measure, training, scorer.items, voice))
-    cells = [replace(cell, speed=speed.read(cell.training)) for cell in scored]
+            arguments = training, saved.mark, scorer.items, scorer.out / "voice.wav"
+            _try(absent, training, partial(speed.measure, *arguments))
+    cells = [
+        replace(cell, speed=speed.read(cell.training, cell.mark, scorer.items)) for cell in scored
+    ]
     command = shlex.join(["codeclm", "compare", str(config), *overrides, "--out", str(out)])
     page = report.write(
         Found(recordings, scorer.items, cells, absent, scorer.facts, found, comparison, command),
@@ -79,13 +92,15 @@ def run(
     return page
 
 
-def _score(scorer: Scorer, training: Training, measure: bool, scored: list[Scored]) -> str:
+def _score(
+    scorer: Scorer, training: Training, saved: Model, measure: bool, scored: list[Scored]
+) -> str:
     """Scores a cell, or takes its scores from the folder; why there are none, or nothing."""
-    ceiling, rows = scorer.codec(training, measure), scorer.cell(training, measure)
+    ceiling, rows = scorer.codec(training, measure), scorer.cell(training, saved.mark, measure)
     done = ceiling is not None and rows is not None
-    scored.append(
-        Scored(training, cost(training), (rows or ()) if done else (), ceiling or (), None)
-    )
+    taken = cost(training, saved.meta)
+    known: Sequence[Row] = (rows or ()) if done else ()
+    scored.append(Scored(training, saved.mark, taken, known, ceiling or (), None))
     return "" if done else NOT_YET
 
 

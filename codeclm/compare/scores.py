@@ -74,8 +74,8 @@ class Scorer:
         tasks = speech.of_codec(self.items, self.judge, load, self.out / spec.name / "audio")
         return self._rows(spec.name, {"fingerprint": spec.fingerprint}, tasks, measure)
 
-    def cell(self, training: Training, measure: bool = True) -> list[Row] | None:
-        """Rows of what a trained cell says; arguments as `codec`."""
+    def cell(self, training: Training, mark: str, measure: bool = True) -> list[Row] | None:
+        """Rows of what a trained cell says, whose weights have this mark; else as `codec`."""
         config = training.load()
 
         @cache
@@ -93,7 +93,7 @@ class Scorer:
         pairs = [p for p in self.items.sentences[: self.diagnosed] if p[0].id in known]
         kinds = diagnose.KINDS if training.spec.streams else diagnose.KINDS[:1]
         tasks += diagnose.tasks(pairs, kinds, self.judge, items, load)
-        return self._rows(training.name, {"model": training.mark}, tasks, measure)
+        return self._rows(training.name, {"model": mark}, tasks, measure)
 
     def _rows(
         self, name: str, facts: dict[str, Any], tasks: Iterable[Task], measure: bool = True

@@ -39,27 +39,28 @@ class Speed:
     rows: dict[int, dict[str, Any]]
 
 
-def read(training: Training) -> Speed | None:
-    """What was measured of this very model; None if nothing was."""
+def read(training: Training, mark: str, items: Items) -> Speed | None:
+    """What was measured of the model of this mark with these items; None if nothing was."""
     path = training.folder / FILE
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found["model"] != training.mark:
+    if found["model"] != mark or found.get("texts") != _texts(items):
         return None
     rows = {row["batch"]: row for row in found["rows"]}
     return Speed(found["machine"], found["load"], rows)
 
 
-def measure(training: Training, items: Items, voice: Path) -> str:
+def measure(training: Training, mark: str, items: Items, voice: Path) -> str:
     """Measures a cell that is not measured; why that failed, or nothing.
 
     Args:
         training: the cell.
+        mark: of its weights.
         items: whose first sentences it says.
         voice: where the recording is, or is put, that all cells speak like.
     """
-    if read(training) is not None:
+    if read(training, mark, items) is not None:
         return ""
     first, speaker = items.sentences[0]
     if not voice.is_file():
@@ -68,8 +69,8 @@ def measure(training: Training, items: Items, voice: Path) -> str:
     arguments = ["--batch", ",".join(map(str, BATCHES)), "--runs", str(RUNS), "--json"]
     arguments += ["--voice", str(voice), *(["--codec", codec] if codec else [])]
     arguments += ["--language", first.language]
-    for said, _ in items.sentences[:TEXTS]:
-        arguments += ["--text", said.text]
+    for said in _texts(items):
+        arguments += ["--text", said]
     load = os.getloadavg()[0]
     done = subprocess.run(
         [sys.executable, "-m", "codeclm", "bench", str(training.final), *arguments],
@@ -78,10 +79,15 @@ def measure(training: Training, items: Items, voice: Path) -> str:
     )
     if done.returncode:
         return f"speed: {failure(done.returncode, done.stderr or done.stdout)}"
-    found = {"machine": machine(), "load": load, "model": training.mark}
+    found = {"machine": machine(), "load": load, "model": mark, "texts": _texts(items)}
     text = json.dumps(found | {"rows": json.loads(done.stdout)["rows"]}, indent=1)
     write_text(training.folder / FILE, text + "\n")
     return ""
+
+
+def _texts(items: Items) -> list[str]:
+    """What is said while it is measured."""
+    return [said.text for said, _ in items.sentences[:TEXTS]]
 
 
 def machine() -> str:

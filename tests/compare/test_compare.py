@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -102,12 +103,21 @@ def test_cells_are_trained_scored_and_told(config, judges, tmp_path):
         comparing.run(config, out, only=["good"], time=False)
     assert (out / "compare.md").read_text().count("\n| good | ") >= 3
     assert weights.stat().st_mtime_ns == trained
+
+    # Nor is it where the weights were not kept.
+    told = (out / "compare.md").read_text()
+    shutil.rmtree(weights.parent)
+    comparing.run(config, out)
+    assert (out / "compare.md").read_text() == told
+    assert not weights.exists()
     with pytest.raises(ValueError, match=r"no cell bad in .*; there are good, refused, wrong"):
         comparing.run(config, out, only=["bad"])
 
     # A model of other settings is no row of this comparison, and one not asked for stays in.
     comparing.run(config, out, ["cells.good.settings={sampling.top_k: 3}"], time=False)
-    assert "good/final was trained with another sampling" in (out / "compare.md").read_text()
+    assert (
+        "good was trained with another sampling: move it away" in (out / "compare.md").read_text()
+    )
     comparing.run(config, out, only=["wrong"], time=False)
     assert "\n| good less its codec | " in (out / "compare.md").read_text()
 

@@ -34,7 +34,7 @@ def cell(name, rows, ceiling=(), speed=None):
     measured = {"step_ms": 2.0, "first_audio_ms_p50": 10.0, "first_audio_ms_p95": 12.0}
     measured |= {"speed": speed, "peak_memory_bytes": 5e8}
     return Scored(
-        training, cost, rows, ceiling, Speed("box", 0.5, {1: measured}) if speed else None
+        training, "1a", cost, rows, ceiling, Speed("box", 0.5, {1: measured}) if speed else None
     )
 
 

@@ -1,6 +1,7 @@
 """Data for training a finished model further: its tokenizer, its codec, its aligner."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from codeclm.checkpoint import ALIGNER
 from codeclm.data_prep import prepare
 from codeclm.data_prep.align import train_aligner
 from codeclm.data_prep.durations import header
+from codeclm.data_prep.further import Further
 from codeclm.data_prep.shards import read_prepared
+from codeclm.files import write_tensors
 from codeclm.tts import train
 from tests.conftest import TINY_TTS
 
@@ -59,6 +62,16 @@ def test_a_model_keeps_the_aligner_of_its_data(runs):
     kept = load_file(own)
     for name, tensor in load_file(theirs).items():
         assert torch.equal(kept[name], tensor.half())
+
+
+def test_an_aligner_of_another_codec_is_not_taken(runs, tmp_path):
+    model = shutil.copytree(runs / "tts" / "final", tmp_path / "model")
+    path = model / ALIGNER
+    assert Further.of(str(model)).aligner == path
+    made = header(path)
+    made["spec"]["fingerprint"] = "another"
+    write_tensors(path, load_file(path), {"made": json.dumps(made)})
+    assert Further.of(str(model)).aligner is None
 
 
 def test_an_aligner_goes_on_from_where_it_was(runs):
