@@ -67,6 +67,8 @@ def budget(cells: Sequence[Scored]) -> str:
     size = f"with a backbone of {min(weights) / 1e6:.1f} M parameters"
     if len(weights) > 1:
         size = "with backbones of different sizes"
+    if len(work) == 1:
+        return f"{heard}, {size}, in {work[0]:.0f} x 10^12 operations."
     return (
         f"{heard}, {size}. That is not the same work: heads and steps differ, and the operations "
         f"of a training go from {min(work):.0f} to {max(work):.0f} x 10^12."
