@@ -51,7 +51,8 @@ def tables(recordings: Sequence[Row], cells: Sequence[Scored]) -> Iterator[Table
     for title, parts in (("codebook", "streams"), ("second of an utterance", "seconds")):
         lost = {each.name: losses(each.cost, getattr(each.cost, parts)) for each in cells}
         lost = {name: found for name, found in lost.items() if found}
-        yield Table(f"Loss of each {title}", lost, LOSS_NOTE, folded=True)
+        if lost:
+            yield Table(f"Loss of each {title}", lost, LOSS_NOTE, folded=True)
     if len(scored) > 1:
         yield Table("Word errors, cell against cell", matrix(scored), MATRIX_NOTE, folded=True)
 

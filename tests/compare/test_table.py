@@ -1,5 +1,6 @@
 """The figures of the tables, and the sentences that follow from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from codeclm.codecs import CodecSpec, Stream
@@ -94,6 +95,14 @@ def test_all_tables_have_their_rows():
     assert text(found["Loss of each codebook"].rows["a"]) == {"0": "70", "1": "80"}
     pairs = found["Word errors, cell against cell"].rows
     assert text(pairs["b"]) == {"a": "+10.0 * [+10.0, +10.0]", "b": ""}
+
+
+def test_latents_have_no_loss_of_codebooks():
+    one = cell("a", said(1, 1), said(0, 0))
+    one = replace(one, cost=replace(one.cost, streams=[]))
+    titles = [each.title for each in table.tables([], [one])]
+    assert "Loss of each codebook" not in titles
+    assert "Loss of each second of an utterance" in titles
 
 
 def test_only_what_intervals_support_is_said():
