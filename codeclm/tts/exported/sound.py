@@ -103,13 +103,13 @@ class OnnxSound:
 
     def _pitch(self, scores: Array) -> Array:
         """`likely_pitch`: Hz [M] for scores [M, classes]."""
-        place = np.arange(scores.shape[1])
+        scores, place = scores.astype(np.float64), np.arange(scores.shape[1])
         near = np.abs(place - scores.argmax(-1)[:, None]) <= 4
-        powers = np.where(near, np.exp(scores - scores.max(-1, keepdims=True)), np.float32(0))
-        octaves = (powers / powers.sum(-1, keepdims=True) * place.astype(np.float32)).sum(-1)
-        octaves *= np.float32(math.log2(self.highest / self.lowest) / (scores.shape[1] - 1))
-        found: Array = np.round(np.float32(2 * self.lowest) * np.exp2(octaves)) / 2
-        return found
+        powers = np.where(near, np.exp(scores - scores.max(-1, keepdims=True)), 0)
+        octaves = (powers / powers.sum(-1, keepdims=True) * place).sum(-1)
+        octaves *= math.log2(self.highest / self.lowest) / (scores.shape[1] - 1)
+        found: Array = np.round(2 * self.lowest * np.exp2(octaves)) / 2
+        return found.astype(np.float32)
 
     def _turns(self, hertz: Array, state: VocoderState) -> Array:
         """`run_phase`: turns [M] of the source at the centre of each frame, in double precision."""
