@@ -105,6 +105,17 @@ def test_pitch_classes_and_their_mean_undo_each_other():
     assert (likely_pitch(scores) - hertz).abs().max() <= 0.5
 
 
+def test_pitch_beside_a_step_of_its_rounding_is_on_the_right_side_of_it():
+    wanted = torch.arange(120, 1100, 7, dtype=torch.float64) / 2  # steps of half a hertz
+    for side in (-1, 1):
+        place = pitch_classes(wanted + side * (0.25 - 1e-5))
+        low, share = place.long(), place.frac()
+        scores = torch.full((len(place), 160), -60.0)
+        scores.scatter_(1, low[:, None], 0.0)
+        scores.scatter_(1, low[:, None] + 1, share.logit()[:, None].float())
+        assert torch.equal(likely_pitch(scores[None])[0], wanted.float())
+
+
 def test_spec_tells_the_truth(untrained):
     spec = untrained.spec
     tokens = untrained.encode(torch.randn(2, 1, 24_000) * 0.1)
